@@ -1,0 +1,429 @@
+//! What a run collected: plain numbers, mergeable, known to verdict and report. No code here decides anything.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+use crate::session::Cause;
+
+/// Everything a run has counted so far.
+#[derive(Clone, Debug, Default)]
+pub struct Collected {
+    /// Who took part.
+    pub clients: Clients,
+    /// What was published.
+    pub publishes: Publishes,
+    /// What became of every event owed to every client.
+    pub deliveries: Deliveries,
+    /// Fleet-wide latencies; every metric is present.
+    pub latency: BTreeMap<Metric, Distribution>,
+    /// One entry a tenant.
+    pub tenants: Vec<Tenant>,
+    /// Ends of connections.
+    pub disconnects: Disconnects,
+    /// Attempts after the first.
+    pub reconnects: Reconnects,
+    /// Refreshes and refusals.
+    pub tokens: Tokens,
+    /// What the servers say.
+    pub server: Server,
+    /// What was planted.
+    pub faults: Vec<FaultRecord>,
+    /// The harness itself.
+    pub harness: Harness,
+    /// Things seen that are no delivery: frames skipped, sync troubles, hello without or with a wrong tenant.
+    pub oddities: BTreeMap<&'static str, u64>,
+}
+
+/// `clients` of the summary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clients {
+    /// In the plan.
+    pub planned: u64,
+    /// Most that were live at once.
+    pub live_peak: u64,
+    /// Live when the drain was over.
+    pub live_at_end: u64,
+    /// Hello seen and the bridge closed, when the drain was over.
+    pub ready_at_end: u64,
+    /// Ordered to start and never ready.
+    pub never_ready: u64,
+    /// Not judged: never ready for a reason that is the harness's own.
+    pub unjudged: u64,
+    /// Stopped after refused tokens.
+    pub auth_failed: u64,
+    /// Stopped because the same token signed in elsewhere.
+    pub evicted: u64,
+}
+
+/// `publishes` of the summary. `intended = sent + unsent`; `sent = acknowledged + rejected + unknown`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publishes {
+    /// Due by the timetable.
+    pub intended: u64,
+    /// No attempt wrote a byte.
+    pub unsent: u64,
+    /// Some attempt did.
+    pub sent: u64,
+    /// Some attempt got 2xx.
+    pub acknowledged: u64,
+    /// Every attempt got a 4xx with an `SW_*` body.
+    pub rejected: u64,
+    /// Anything else.
+    pub unknown: u64,
+    /// One (room, n) seen under two ids or positions.
+    pub double_stored: u64,
+}
+
+/// `deliveries` of the summary; see the ledger.
+///
+/// `expected = live + bridged + missed_after_bridging + undecided`; the five places and the four stores each
+/// add up to `missed_after_bridging`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields are the contract's own words, explained in the ledger")]
+pub struct Deliveries {
+    pub expected: u64,
+    pub live: u64,
+    pub bridged: u64,
+    pub missed_after_bridging: u64,
+    pub undecided: u64,
+    pub missed_on_stream: u64,
+    pub missed_in_sync: u64,
+    pub missed_in_seam: u64,
+    pub missed_behind_cursor: u64,
+    pub missed_unplaced: u64,
+    pub recoverable: u64,
+    pub lost_by_server: u64,
+    pub signalled_loss: u64,
+    pub unaudited: u64,
+    pub stream_omitted: u64,
+    pub sync_hole: u64,
+    pub resurrected: u64,
+    pub overlap: u64,
+    pub duplicate: u64,
+    pub redelivered: u64,
+    pub replayed: u64,
+    pub out_of_order: u64,
+    pub interleaved: u64,
+    pub below_cursor: u64,
+    pub late_live: u64,
+    pub late_bridged: u64,
+    pub unexpected: u64,
+    pub leaked: u64,
+    pub leaked_room: u64,
+    pub foreign: u64,
+    pub unowed: u64,
+}
+
+/// A latency series of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// Publish: first attempt to 2xx.
+    PublishAck,
+    /// Intended send to first arrival by any channel; misses count as infinite.
+    Arrival,
+    /// Intended send to first arrival, live.
+    DeliveryIntended,
+    /// Actual send to first arrival, live.
+    DeliverySent,
+    /// Intended send to first arrival by a bridge.
+    BridgeDelivery,
+    /// Intended send to first arrival by an offline poll.
+    PollDelivery,
+    /// Connect to upgrade.
+    Connect,
+    /// Upgrade to hello.
+    Hello,
+    /// One sync request, bridging.
+    SyncPage,
+    /// A whole bridge.
+    Bridge,
+    /// Disconnect to live again.
+    Recovery,
+    /// Intended to actual send.
+    SendLateness,
+    /// Scheduled to actual attempt.
+    ReconnectLateness,
+}
+
+impl Metric {
+    /// All, in the order of the contract.
+    pub const ALL: [Self; 13] = [
+        Self::PublishAck,
+        Self::Arrival,
+        Self::DeliveryIntended,
+        Self::DeliverySent,
+        Self::BridgeDelivery,
+        Self::PollDelivery,
+        Self::Connect,
+        Self::Hello,
+        Self::SyncPage,
+        Self::Bridge,
+        Self::Recovery,
+        Self::SendLateness,
+        Self::ReconnectLateness,
+    ];
+
+    /// The name in the summary.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PublishAck => "publish_ack",
+            Self::Arrival => "arrival",
+            Self::DeliveryIntended => "delivery_intended",
+            Self::DeliverySent => "delivery_sent",
+            Self::BridgeDelivery => "bridge_delivery",
+            Self::PollDelivery => "poll_delivery",
+            Self::Connect => "connect",
+            Self::Hello => "hello",
+            Self::SyncPage => "sync_page",
+            Self::Bridge => "bridge",
+            Self::Recovery => "recovery",
+            Self::SendLateness => "send_lateness",
+            Self::ReconnectLateness => "reconnect_lateness",
+        }
+    }
+}
+
+/// A latency distribution in microseconds, with what does not fit in it counted beside it.
+#[derive(Clone, Debug)]
+pub struct Distribution {
+    /// 1 µs to 1 h; the fleet's have 3 significant digits, a tenant's 2.
+    pub histogram: Histogram<u64>,
+    /// Samples above the histogram's range.
+    pub out_of_range: u64,
+    /// Samples that are +∞: never arrived.
+    pub not_delivered: u64,
+}
+
+/// The longest latency that a distribution holds: 1 h, in microseconds.
+pub const LATENCY_MAX_US: u64 = 3_600_000_000;
+
+impl Distribution {
+    /// An empty one.
+    pub fn new(significant_digits: u8) -> Self {
+        let histogram = Histogram::new_with_bounds(1, LATENCY_MAX_US, significant_digits)
+            .expect("1 to LATENCY_MAX_US with 2 or 3 digits are good bounds");
+        Self { histogram, out_of_range: 0, not_delivered: 0 }
+    }
+
+    /// Records one latency; 0 µs is recorded as 1 µs, the histogram's floor.
+    pub fn record(&mut self, latency: Duration) {
+        let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX).max(1);
+        if self.histogram.record(micros).is_err() {
+            self.out_of_range += 1;
+        }
+    }
+
+    /// All samples: in range, out of range, never arrived.
+    pub fn count(&self) -> u64 {
+        self.histogram.len() + self.out_of_range + self.not_delivered
+    }
+
+    /// The value at `quantile` in microseconds; `None` when there are no samples or when it falls on what was
+    /// out of range or never arrived.
+    pub fn at(&self, quantile: f64) -> Option<u64> {
+        let total = self.count();
+        let rank = ((quantile * total as f64).ceil() as u64).max(1);
+        if total == 0 || rank > self.histogram.len() {
+            return None;
+        }
+        Some(self.histogram.value_at_quantile(rank as f64 / self.histogram.len() as f64))
+    }
+
+    /// Adds another one's samples.
+    pub fn merge(&mut self, other: &Self) {
+        self.histogram.add(&other.histogram).expect("all distributions have the same range");
+        self.out_of_range += other.out_of_range;
+        self.not_delivered += other.not_delivered;
+    }
+}
+
+/// One tenant's part.
+#[derive(Clone, Debug)]
+pub struct Tenant {
+    /// Index in the plan.
+    pub tenant: u32,
+    /// Its id on the server, once known.
+    pub tenant_id: Option<String>,
+    /// Its clients in the plan.
+    pub clients: u64,
+    /// Its publishes.
+    pub publishes: Publishes,
+    /// Its deliveries.
+    pub deliveries: Deliveries,
+    /// Its `arrival`.
+    pub arrival: Distribution,
+    /// Its `delivery_intended`.
+    pub delivery_intended: Distribution,
+    /// Disconnects of its clients.
+    pub disconnects: u64,
+}
+
+/// `disconnects` of the summary.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Disconnects {
+    /// All, but those that the plan ordered ([`Cause::Left`]).
+    pub total: u64,
+    /// By cause, `Left` included.
+    pub by_cause: BTreeMap<Cause, u64>,
+    /// By close code.
+    pub by_close_code: BTreeMap<u16, u64>,
+}
+
+/// `reconnects` of the summary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reconnects {
+    /// Attempts after the first.
+    pub total: u64,
+    /// Right after a disconnect.
+    pub immediate: u64,
+    /// After a delay of the schedule.
+    pub backed_off: u64,
+    /// Earlier than the schedule allows.
+    pub schedule_violations: u64,
+}
+
+/// `tokens` of the summary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tokens {
+    /// Refreshed.
+    pub refreshed: u64,
+    /// Refused.
+    pub rejected: u64,
+}
+
+/// `server` of the summary.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Server {
+    /// Growth of `scaiwave_ws_messages_dropped_total` over all pods; `None`: not exposed, or never scraped.
+    pub messages_dropped_total: Option<u64>,
+    /// A counter was reset, or a pod could not be scraped at times: there may have been more.
+    pub dropped_is_lower_bound: bool,
+    /// `scaiwave_ws_connections`, by what it stands for.
+    pub ws_connections: WsConnections,
+    /// Log lines `ws.fanout_failed`; `None`: no log seen.
+    pub fanout_failed: Option<u64>,
+    /// Documented metrics that a scrape lacked.
+    pub not_exposed: Vec<String>,
+    /// Scrapes that failed.
+    pub scrape_failures: u64,
+    /// Pods that are scraped; `partial` when it is one endpoint behind a balancer.
+    pub endpoints: u64,
+    /// The endpoint is behind a balancer: one pod at a time answers for all.
+    pub partial: bool,
+}
+
+/// `server.ws_connections` of the summary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WsConnections {
+    /// Before the first client.
+    pub before: Option<u64>,
+    /// Highest sum seen.
+    pub peak: Option<u64>,
+    /// After the last client has gone.
+    pub after: Option<u64>,
+}
+
+/// One entry of `faults`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FaultRecord {
+    /// As in the profile.
+    pub name: String,
+    /// Its kind, as the profile writes it.
+    pub kind: &'static str,
+    /// When it began, seconds since the run began; `None`: it did not.
+    pub at_s: Option<f64>,
+    /// How long it lasted.
+    pub duration_s: Option<f64>,
+    /// Connections, publishes or deliveries that it really hit; `None`: not planted, or not told.
+    pub affected: Option<u64>,
+}
+
+/// `harness` of the summary.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Harness {
+    /// Workers.
+    pub workers: u32,
+    /// CPU time over wall time.
+    pub cpu_cores_mean: f64,
+    /// Most resident memory.
+    pub rss_bytes_max: u64,
+    /// Median resident memory outside ramps and fault windows; `None`: there was no such time.
+    pub rss_bytes_quiet: Option<u64>,
+    /// How late the worker's own timer loop ran, p99.
+    pub loop_lag_us_p99: Option<u64>,
+    /// The harness's own part in a measured latency, p99.
+    pub own_part_us_p99: Option<u64>,
+    /// Ceilings and bounds of the harness that were hit, with how often.
+    pub refused: BTreeMap<&'static str, u64>,
+    /// Disconnects (watchdog, ping timeout) that coincide with the harness's own read lag.
+    pub self_inflicted_drops: u64,
+    /// Clients that could not start or reconnect because of the harness (descriptors, ports).
+    pub local_failures: u64,
+    /// Clients down at the end because of the harness.
+    pub undecided_by_harness: u64,
+    /// The run was cut short by a person.
+    pub interrupted: bool,
+    /// A `[[stop]]` that ended the run.
+    pub stopped_by: Option<String>,
+}
+
+/// One interval of the timeline: increments, but for the gauges.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the fields are the columns of timeline.csv, explained in the README")]
+pub struct IntervalRow {
+    pub at_s: f64,
+    pub phase: String,
+    pub faults: String,
+    pub clients_wanted: u64,
+    pub clients_live: u64,
+    pub clients_ready: u64,
+    pub publishes_intended: u64,
+    pub publishes_acknowledged: u64,
+    pub publishes_rejected: u64,
+    pub publishes_unknown: u64,
+    pub publishes_unsent: u64,
+    pub arrivals_live: u64,
+    pub arrivals_bridged: u64,
+    pub missed_after_bridging: u64,
+    pub open_gaps: u64,
+    pub disconnects: u64,
+    pub reconnects: u64,
+    pub connect_failures: u64,
+    pub sync_pages: u64,
+    pub delivery_intended_us_p50: Option<u64>,
+    pub delivery_intended_us_p99: Option<u64>,
+    pub loop_lag_us_max: Option<u64>,
+    pub cpu_cores: Option<f64>,
+    pub rss_bytes: Option<u64>,
+    pub ws_connections: Option<u64>,
+    pub messages_dropped: Option<u64>,
+}
+
+/// One line of findings.jsonl, before ids are looked up.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the fields are the keys of the contract")]
+pub struct Finding {
+    /// UTC, RFC 3339 with milliseconds; filled in by the report from the run's start and `at_ns`.
+    pub at: String,
+    #[serde(skip)]
+    pub at_ns: u64,
+    pub kind: &'static str,
+    pub client: Option<u32>,
+    pub username: Option<String>,
+    pub participant_id: Option<String>,
+    pub tenant_id: Option<String>,
+    pub room_id: Option<String>,
+    pub n: Option<u32>,
+    pub event_id: Option<String>,
+    pub position: Option<u64>,
+    pub session_id: Option<String>,
+    pub server_name: Option<String>,
+    pub connected_at: Option<String>,
+    pub disconnected_at: Option<String>,
+    pub place: Option<&'static str>,
+    pub store: Option<&'static str>,
+}

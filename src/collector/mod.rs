@@ -1,0 +1,3 @@
+//! Facts into numbers: ledger, latency, connections, timeline, server metrics, strain.
+
+pub mod collected;

@@ -1,0 +1,435 @@
+//! What a run should be: private TOML shapes in, a resolved [`Profile`] out.
+
+pub mod quantity;
+
+use std::time::Duration;
+
+use quantity::{Rate, Share};
+
+/// A resolved profile: every default filled in, every value checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    /// Names the run directory.
+    pub name: String,
+    /// Everything random in the plan follows from it.
+    pub seed: u64,
+    /// Where the run goes.
+    pub target: Target,
+    /// How identities come by their tokens.
+    pub auth: Auth,
+    /// Who takes part.
+    pub population: Population,
+    /// The course of the run; never empty.
+    pub phases: Vec<Phase>,
+    /// What is published.
+    pub traffic: Traffic,
+    /// How a simulated client behaves.
+    pub client: Client,
+    /// What is done to clients and target on the way.
+    pub faults: Vec<Fault>,
+    /// How the run ends.
+    pub drain: Drain,
+    /// How missed events are looked up.
+    pub audit: Audit,
+    /// How often numbers are written.
+    pub report: Reporting,
+    /// Ceilings that keep a run off a deployment's neck; enforced off loopback only.
+    pub limits: Limits,
+    /// Conditions that end the run early.
+    pub stops: Vec<Stop>,
+    /// What must hold for the run to pass, in the order of the file.
+    pub objectives: Vec<Objective>,
+}
+
+/// `[target]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// The deployment; `None` is the embedded target.
+    pub url: Option<String>,
+    /// Hosts off loopback that this profile may load.
+    pub allow: Vec<String>,
+    /// `/metrics` of every pod; empty: what the embedded target says, else `<url>/metrics` (partial).
+    pub metrics: Vec<String>,
+    /// Time between two scrapes of a pod.
+    pub scrape_interval: Duration,
+    /// `[target.embedded]`
+    pub embedded: Embedded,
+}
+
+/// `[target.embedded]`: the reference ScaiWave that `run` and `target` start.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Embedded {
+    /// API pods.
+    pub pods: u32,
+    /// Time between two protocol pings (seed: 30 s).
+    pub ping_interval: Duration,
+    /// Unanswered pings after which the pod closes with `ping_timeout` (ours: 2).
+    pub ping_misses: u32,
+    /// Life of an access token (documented: 1 h).
+    pub token_lifetime: Duration,
+    /// Frames that wait for one connection before further ones are dropped and counted (ours).
+    pub send_queue: u32,
+    /// Publishes per tenant and second before 429; `None`: no limit.
+    pub send_limit: Option<Rate>,
+    /// Events that sync and history can still return, per tenant.
+    pub retention: u32,
+    /// What is in front of the pods.
+    pub balancer: Balancer,
+}
+
+/// `target.embedded.balancer`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Balancer {
+    /// A reverse proxy, or none.
+    pub mode: BalancerMode,
+    /// Which pod a request goes to.
+    pub sticky: Sticky,
+    /// A stream on which nothing passed either way for this long is cut, without a close frame.
+    pub idle_timeout: Duration,
+    /// Time between two health checks of a pod.
+    pub health_interval: Duration,
+}
+
+/// How clients reach the pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BalancerMode {
+    /// Through our reverse proxy.
+    Proxy,
+    /// Straight to the pods, clients spread evenly over them.
+    Direct,
+}
+
+/// What makes a client's requests reach the same pod again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sticky {
+    /// Nothing: round robin.
+    None,
+    /// A cookie set by the balancer.
+    Cookie,
+    /// A hash of the token (query or Authorization header).
+    Token,
+}
+
+/// `[auth]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Auth {
+    /// Where tokens come from.
+    pub mode: AuthMode,
+    /// HS256 key of a `dev-jwt` target that is not embedded (a path; the key never comes by flag).
+    pub key_file: Option<String>,
+    /// First logins a second.
+    pub login_rate: Rate,
+}
+
+/// Where tokens come from. DEPLOYMENTS adds `mock`, `password` and `tokens`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthMode {
+    /// Signed by the harness with the target's development key.
+    DevJwt,
+}
+
+/// `[population]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Population {
+    /// Tenants.
+    pub tenants: u32,
+    /// Clients, even over the tenants.
+    pub clients: u32,
+    /// Members of a room (about: rooms are a whole number), unless `rooms_per_tenant` is given.
+    pub members_per_room: u32,
+    /// Rooms of a tenant; `None`: from `members_per_room`.
+    pub rooms_per_tenant: Option<u32>,
+    /// Rooms that each client is a member of.
+    pub rooms_per_client: u32,
+}
+
+/// One `[[phase]]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Phase {
+    /// Shown in progress and timeline.
+    pub name: String,
+    /// How long it lasts.
+    pub duration: Duration,
+    /// Clients live at its end, reached linearly; resolved to a number. A hold repeats the number before.
+    pub clients: u32,
+    /// Share of `traffic.rate` in this phase.
+    pub rate: Share,
+}
+
+/// `[traffic]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Traffic {
+    /// Publishes, all tenants together.
+    pub rate: Rate,
+    /// When publishing begins.
+    pub start: TrafficStart,
+    /// How the events of a room are spaced.
+    pub arrivals: Arrivals,
+    /// How the rate is shared among tenants.
+    pub tenant_shares: TenantShares,
+    /// Size of the serialised content, stamp included.
+    pub payload: Payload,
+    /// What would leave later than this is not sent at all.
+    pub max_send_lateness: Duration,
+    /// Time to an answer before a publish counts as unanswered.
+    pub send_timeout: Duration,
+    /// Attempts of one publish (repeats carry the same `event_uuid`).
+    pub send_attempts: u32,
+    /// Publishes in flight at once; further ones wait and may become late.
+    pub max_in_flight: u32,
+}
+
+/// `traffic.start`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrafficStart {
+    /// With the first phase.
+    Phase,
+    /// When every client of the first phase is live: the phases after the first wait for that.
+    AllLive,
+}
+
+/// `traffic.arrivals`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrivals {
+    /// Evenly spaced.
+    Even,
+    /// A Poisson process.
+    Poisson,
+}
+
+/// `traffic.tenant_shares`
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum TenantShares {
+    /// The same rate for each.
+    Even,
+    /// Tenant k (from 1) in proportion to k^-s.
+    Zipf(f64),
+}
+
+/// `traffic.payload`, in bytes of serialised content.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Payload {
+    /// Always this.
+    Fixed(u32),
+    /// Uniform, both ends included.
+    Range(u32, u32),
+    /// Log-normal with this median and sigma, cut to [`PAYLOAD_MIN`, `PAYLOAD_MAX`].
+    LogNormal(u32, f64),
+}
+
+/// The smallest content that holds a stamp and an empty body.
+pub const PAYLOAD_MIN: u32 = 200;
+/// The largest content that ScaiWave accepts (64 KB, documented).
+pub const PAYLOAD_MAX: u32 = 64 * 1024;
+
+/// `[client]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Client {
+    /// The first `last_stream_position`.
+    pub start: ClientStart,
+    /// Order of bridging and connecting.
+    pub bridge: BridgeOrder,
+    /// `timeout` of a bridging sync request (ours: 0; the documented default of 30 s would block).
+    pub bridge_timeout: Duration,
+    /// `timeout` of an offline poll (documented default: 30 s).
+    pub poll_timeout: Duration,
+    /// `limit` of a sync request (documented default: 100, at most 500).
+    pub sync_limit: u32,
+    /// Time to the answer of a sync request, on top of its `timeout`.
+    pub sync_deadline: Duration,
+    /// The immediate retry is uniform over [0, this] (ours: 0, as documented).
+    pub first_retry_spread: Duration,
+    /// A delay is base × (1 − jitter × u) (ours: 0, as documented).
+    pub jitter: f64,
+    /// Live for this long, and the failure count starts anew (ours: 10 s).
+    pub backoff_reset_after: Duration,
+    /// Silence after which a connection counts as dead (ours: 2.5 ping intervals).
+    pub watchdog: Duration,
+    /// Time from the upgrade to hello.
+    pub hello_deadline: Duration,
+    /// Time from the first byte out to the upgrade.
+    pub connect_deadline: Duration,
+    /// Failed attempts for this long, and the client falls back to polling sync (ours: 60 s).
+    pub offline_after: Duration,
+    /// After it, what has not come is missing (ours: 5 s).
+    pub lateness_bound: Duration,
+}
+
+/// `client.start`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientStart {
+    /// The highest marker of the tenant.
+    Marker,
+    /// 0: the tenant's whole history is replayed.
+    Zero,
+}
+
+/// `client.bridge`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BridgeOrder {
+    /// Sync, then stream (documented).
+    SyncFirst,
+    /// Connect, hello, then sync; merged by id.
+    StreamFirst,
+}
+
+/// One `[[fault]]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fault {
+    /// Shown in progress, timeline and report; unique.
+    pub name: String,
+    /// When it begins, from the beginning of the first phase.
+    pub at: Duration,
+    /// How long it lasts; `None`: to the end of the run (or an instant, where the kind is one).
+    pub duration: Option<Duration>,
+    /// What is done.
+    pub kind: FaultKind,
+}
+
+/// What a fault does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FaultKind {
+    /// Client side, an instant: this share of the live connections is reset.
+    Reset(Share),
+    /// Client side: on this share of the live connections nothing passes any more, either way.
+    Silent(Share),
+    /// Client side, an instant: this share of the live clients gets an expired token and is cut.
+    ExpireToken(Share),
+    /// Target side: this pod (`None`: drawn from the seed) dies and comes back after the duration.
+    PodKill(Option<u32>),
+    /// Target side: the balancer's idle timeout while the fault lasts.
+    IdleTimeout(Duration),
+    /// Target side: every publish is refused with `SW_NOT_MEMBER`.
+    RefusePublishes,
+    /// Target side: the tokens of this share of the identities are refused with 4001 / 401.
+    RejectTokens(Share),
+    /// Target side, by coordinates: events of one room do not reach one client.
+    Lose(Lose),
+}
+
+impl FaultKind {
+    /// Planted by our own target; never planted on a deployment.
+    pub fn is_target_side(&self) -> bool {
+        !matches!(self, Self::Reset(_) | Self::Silent(_) | Self::ExpireToken(_))
+    }
+}
+
+/// Coordinates of lost events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lose {
+    /// Number of the client in the plan.
+    pub client: u32,
+    /// Index among the client's own rooms, from 0.
+    pub room: u32,
+    /// First sequence number lost.
+    pub first: u32,
+    /// How many in a row.
+    pub count: u32,
+    /// Sync and history hide them from this client as well.
+    pub store: bool,
+}
+
+/// `[drain]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Drain {
+    /// The whole of it ends here at the latest.
+    pub deadline: Duration,
+}
+
+/// `[audit]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Audit {
+    /// Look-ups a second.
+    pub rate: Rate,
+    /// Missed events that may wait for their look-up; what the queue refuses is `unaudited`.
+    pub queue: u32,
+    /// Publishes (per room) whose outcome is remembered; a gap older than that is `missed_unplaced`.
+    pub window: u32,
+}
+
+/// `[report]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reporting {
+    /// One row of the timeline, and one rewrite of the run directory.
+    pub interval: Duration,
+    /// Lines of findings.jsonl per kind.
+    pub findings_per_kind: u32,
+}
+
+/// `[limits]`: enforced off loopback.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Clients.
+    pub clients: u32,
+    /// New connections a second by the plan (documented reconnects are never delayed).
+    pub connects: Rate,
+    /// First logins a second.
+    pub logins: Rate,
+    /// Publishes a second.
+    pub publishes: Rate,
+    /// Deliveries a second that the plan would cause.
+    pub deliveries: Rate,
+}
+
+/// One `[[stop]]`: outside fault windows, when it holds for this long, the run drains, reports and fails.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stop {
+    /// What is watched.
+    pub condition: StopCondition,
+    /// For how long it must hold.
+    pub lasting: Duration,
+}
+
+/// What a stop watches.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum StopCondition {
+    /// `/health` does not answer 2xx.
+    HealthFailing,
+    /// More than this share of the connection attempts fails.
+    ConnectFailures(Share),
+}
+
+/// One line of `[objectives]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Objective {
+    /// What is judged: a key of the summary (`deliveries.` may be left out), `metric.percentile`,
+    /// or `worst_tenant.metric.percentile`.
+    pub name: String,
+    /// How.
+    pub limit: Limit,
+}
+
+/// The right-hand side of an objective.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limit {
+    /// The comparison that must hold.
+    pub comparison: Comparison,
+    /// Its bound: microseconds for a latency, a share (0.99) for `99%`, else a count.
+    pub bound: f64,
+    /// How the bound was written, for people.
+    pub unit: LimitUnit,
+    /// "if exposed": an absent value is no failure and not inconclusive.
+    pub if_exposed: bool,
+}
+
+/// `=`, `<=`, `>=`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// Equal.
+    Equal,
+    /// At most.
+    AtMost,
+    /// At least.
+    AtLeast,
+}
+
+/// What the number of a limit is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitUnit {
+    /// A duration, kept in microseconds.
+    Micros,
+    /// A share of something planned.
+    Share,
+    /// A plain number.
+    Count,
+}

@@ -1,0 +1,3 @@
+//! One stripe of a run, and what starts, merges and judges the stripes.
+
+pub mod conductor;
