@@ -33,6 +33,11 @@ pub struct Collected {
     pub faults: Vec<FaultRecord>,
     /// The harness itself.
     pub harness: Harness,
+    /// Who was live at the end of each phase that held its number of clients; in the order of the phases.
+    pub holds: Vec<Hold>,
+    /// Lives of connections, upgrade to end, that ended without a close frame (FIN, reset, silence) and outside
+    /// what the harness planted itself.
+    pub lifetimes: Distribution,
     /// Things seen that are no delivery: frames skipped, sync troubles, hello without or with a wrong tenant.
     pub oddities: BTreeMap<&'static str, u64>,
 }
@@ -56,6 +61,19 @@ pub struct Clients {
     pub auth_failed: u64,
     /// Stopped because the same token signed in elsewhere.
     pub evicted: u64,
+}
+
+/// Clients at the end of one hold: a phase that ends with as many clients as it began with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Name of the phase.
+    pub phase: String,
+    /// Clients that the plan wants live at its end.
+    pub planned: u64,
+    /// Clients that were.
+    pub live: u64,
+    /// Of those that were not: down for the harness's own reasons (descriptors, ports, its own read lag).
+    pub down_by_harness: u64,
 }
 
 /// `publishes` of the summary. `intended = sent + unsent`; `sent = acknowledged + rejected + unknown`.
@@ -196,6 +214,12 @@ pub struct Distribution {
     pub out_of_range: u64,
     /// Samples that are +∞: never arrived.
     pub not_delivered: u64,
+}
+
+impl Default for Distribution {
+    fn default() -> Self {
+        Self::new(3)
+    }
 }
 
 /// The longest latency that a distribution holds: 1 h, in microseconds.

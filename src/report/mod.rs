@@ -1,1 +1,9 @@
-//! report
+//! One struct, many renderings; the run directory.
+
+mod info;
+#[cfg(feature = "live")]
+pub mod run;
+pub mod summary;
+
+pub use info::RunInfo;
+pub use summary::Summary;
