@@ -53,9 +53,9 @@ pub struct Clients {
     pub live_at_end: u64,
     /// Hello seen and the bridge closed, when the drain was over.
     pub ready_at_end: u64,
-    /// Ordered to start and never ready.
+    /// Ordered to start and never ready, but for those in `unjudged`.
     pub never_ready: u64,
-    /// Not judged: never ready for a reason that is the harness's own.
+    /// Not judged: never ready for a reason that is the harness's own. None of them is in `never_ready`.
     pub unjudged: u64,
     /// Stopped after refused tokens.
     pub auth_failed: u64,
@@ -254,7 +254,8 @@ impl Distribution {
         if total == 0 || rank > self.histogram.len() {
             return None;
         }
-        Some(self.histogram.value_at_quantile(rank as f64 / self.histogram.len() as f64))
+        // Half a rank down, so that rounding cannot push the histogram's own ceil() to the next sample.
+        Some(self.histogram.value_at_quantile((rank as f64 - 0.5) / self.histogram.len() as f64))
     }
 
     /// Adds another one's samples.
@@ -387,8 +388,12 @@ pub struct Harness {
     pub self_inflicted_drops: u64,
     /// Clients that could not start or reconnect because of the harness (descriptors, ports).
     pub local_failures: u64,
-    /// Clients down at the end because of the harness.
+    /// Of `deliveries.undecided`: owed to clients that were down at the end for the harness's own reasons
+    /// (descriptors, ports, a drain that a person cut short).
     pub undecided_by_harness: u64,
+    /// Of `publishes.unsent`: held back by the harness (late by its own lag, its own bounds), not by a target
+    /// that refused connections or did not answer those in flight.
+    pub unsent_by_harness: u64,
     /// The run was cut short by a person.
     pub interrupted: bool,
     /// A `[[stop]]` that ended the run.

@@ -3,6 +3,8 @@
 mod info;
 #[cfg(feature = "live")]
 pub mod run;
+#[cfg(test)]
+pub(crate) mod sample;
 pub mod summary;
 
 pub use info::RunInfo;
