@@ -34,6 +34,8 @@ pub struct Summary {
     pub started_at: String,
     /// From then to the end of the drain.
     pub duration_s: f64,
+    /// The run was not over when this was written: everything is as far as it had come.
+    pub partial: bool,
     /// "embedded", or the host of the deployment.
     pub target: String,
     /// Of wavesoak.
@@ -70,7 +72,7 @@ pub struct Summary {
     pub oddities: BTreeMap<String, u64>,
     /// Sentences that help to read the numbers, with the setting or the remedy that belongs to them.
     pub remarks: Vec<String>,
-    /// Equations that do not hold; anything here is a bug of wavesoak.
+    /// Equations that do not hold at the end; anything here is a bug of wavesoak. Empty while `partial`.
     pub imbalances: Vec<Imbalance>,
 }
 
@@ -194,6 +196,7 @@ impl Summary {
             shard: info.shard.clone(),
             started_at: info.utc(crate::time::Timestamp::ZERO),
             duration_s: seconds(info.duration),
+            partial: !info.finished,
             target: info.target.clone(),
             version: info.version.clone(),
             verdict: verdict.outcome,
@@ -212,11 +215,15 @@ impl Summary {
             lifetimes_us: Latency::of(&collected.lifetimes),
             oddities: collected.oddities.iter().map(|(name, &count)| ((*name).to_owned(), count)).collect(),
             remarks: remarks::of(profile, collected),
-            imbalances: imbalances(&collected.publishes, &collected.deliveries),
+            imbalances: if info.finished {
+                imbalances(&collected.publishes, &collected.deliveries)
+            } else {
+                Vec::new()
+            },
         }
     }
 
-    /// The five equations of the contract.
+    /// The five equations of the contract; of a run that is over.
     ///
     /// # Errors
     ///
@@ -404,6 +411,15 @@ mod tests {
     }
 
     #[test]
+    fn the_books_of_a_run_that_goes_on_are_open() {
+        let (profile, mut collected, mut info) = (sample::profile(), sample::collected(), sample::info());
+        collected.publishes.intended += 3;
+        info.finished = false;
+        let summary = Summary::new(&profile, &collected, &judge(&profile, &collected), &info);
+        assert!(summary.partial && summary.imbalances.is_empty());
+    }
+
+    #[test]
     fn a_percentile_on_what_never_arrived_is_null() {
         let mut distribution = sample::distribution(1_000..1_098);
         distribution.not_delivered = 2;
@@ -417,5 +433,40 @@ mod tests {
         let summary = summary(&sample::collected());
         let text = serde_json::to_string_pretty(&summary).expect("a summary is JSON");
         assert_eq!(serde_json::from_str::<Summary>(&text).expect("and reads back"), summary);
+    }
+
+    /// Real output against `reports/summary.schema.json`, which allows no key that it does not know.
+    #[test]
+    fn real_output_keeps_to_its_schema() {
+        let schema = include_str!("../../reports/summary.schema.json");
+        let schema = serde_json::from_str(schema).expect("the schema is JSON");
+        let validator = jsonschema::validator_for(&schema).expect("the schema is one");
+        let mut bad = sample::collected();
+        bad.deliveries.expected += 1;
+        bad.server = Default::default();
+        bad.latency.clear();
+        bad.faults[0].affected = None;
+        bad.harness.refused.insert("audit queue", 3);
+        bad.disconnects.by_close_code.insert(4003, 2);
+        bad.oddities.insert("unknown_type", 1);
+        bad.harness.stopped_by = Some("health failing".to_owned());
+        for collected in [Collected::default(), sample::collected(), bad] {
+            let value = serde_json::to_value(summary(&collected)).expect("a summary is JSON");
+            let errors: Vec<String> = validator
+                .iter_errors(&value)
+                .map(|error| format!("{}: {error}", error.instance_path()))
+                .collect();
+            assert!(errors.is_empty(), "{errors:#?}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_the_schema_does_not_know_is_refused_by_it() {
+        let schema = serde_json::from_str(include_str!("../../reports/summary.schema.json")).expect("JSON");
+        let validator = jsonschema::validator_for(&schema).expect("a schema");
+        let mut value = serde_json::to_value(summary(&sample::collected())).expect("a summary is JSON");
+        assert!(validator.is_valid(&value));
+        value["deliveries"]["lost"] = 1.into();
+        assert!(!validator.is_valid(&value));
     }
 }
