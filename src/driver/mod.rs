@@ -1,1 +1,11 @@
-//! driver
+//! Sessions on tokio: sockets, clocks, tokens. It carries out what pure rooms ask for and has no opinions.
+
+pub mod api;
+pub mod clock;
+pub mod cookies;
+pub mod endpoint;
+pub mod http;
+pub mod minter;
+pub mod strain;
+pub mod stream;
+pub mod tokens;
