@@ -4,13 +4,16 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::Request;
 use http::header::HeaderValue;
+use http_body_util::Full;
 use tokio::time::Instant;
 
 use super::clock::Clock;
 use super::cookies::Cookies;
 use super::endpoint::Endpoint;
-use super::http::{Answer, Call, Connection, Trouble, exchange};
+use super::http::{Call, Trouble};
 use super::strain::Probe;
 use super::tokens::Tokens;
 
@@ -48,6 +51,17 @@ impl Line {
     /// When a request that begins now is given up.
     pub fn deadline(&self, after: Duration) -> Instant {
         self.clock.instant(self.clock.now() + after)
+    }
+
+    /// A request in the name of a client: to its endpoint, with its newest token and its cookies.
+    ///
+    /// # Errors
+    ///
+    /// When one of them cannot stand in HTTP.
+    pub fn request(&self, client: u32, call: Call<'_>) -> Result<Request<Full<Bytes>>, Trouble> {
+        let (token, cookie) = (self.tokens.access(client), self.cookie(client));
+        let call = Call { token: Some(&token), cookie: cookie.as_deref(), ..call };
+        call.to_request(self.endpoint(client), &self.agent)
     }
 
     /// The `Cookie` header of an identity.

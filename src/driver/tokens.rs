@@ -8,7 +8,7 @@ use futures::FutureExt as _;
 use futures::future::{LocalBoxFuture, Shared};
 use http::header::HeaderValue;
 
-use super::api::{self, Refreshed};
+use super::api;
 use super::clock::Clock;
 use super::endpoint::Endpoint;
 use super::http::{Call, Trouble, exchange};
@@ -16,6 +16,7 @@ use super::minter::Minter;
 use crate::secret::Secret;
 use crate::session::TokenLife;
 use crate::time::Timestamp;
+use crate::wire::TokenReply;
 
 /// The tokens of all identities of the plan.
 pub struct Tokens {
@@ -38,6 +39,9 @@ pub enum RefreshTrouble {
     /// It did not answer, or not with a token.
     Unanswered,
 }
+
+/// How long an access token is good for when the reply does not say (documented).
+const DEFAULT_LIFE: Duration = Duration::from_secs(3600);
 
 impl Tokens {
     /// For `clients` identities, none of them signed in.
@@ -103,7 +107,7 @@ impl Tokens {
         refreshing
     }
 
-    async fn ask(&self, endpoint: &Endpoint, token: &Secret) -> Result<Refreshed, RefreshTrouble> {
+    async fn ask(&self, endpoint: &Endpoint, token: &Secret) -> Result<TokenReply, RefreshTrouble> {
         let body = api::refresh_body(token);
         let deadline = self.clock.instant(self.clock.now() + self.deadline);
         let request = || Call::post(api::REFRESH, body).to_request(endpoint, &self.agent);
@@ -111,7 +115,7 @@ impl Tokens {
             .await
             .map_err(|_: Trouble| RefreshTrouble::Unanswered)?;
         match answer.status {
-            200..=299 => Refreshed::parse(&answer.body).ok_or(RefreshTrouble::Unanswered),
+            200..=299 => TokenReply::parse(&answer.body).map_err(|_| RefreshTrouble::Unanswered),
             400 | 401 | 403 => Err(RefreshTrouble::Refused),
             _ => Err(RefreshTrouble::Unanswered),
         }
@@ -121,13 +125,13 @@ impl Tokens {
         &self,
         client: u32,
         spent: Secret,
-        outcome: Result<Refreshed, RefreshTrouble>,
+        outcome: Result<TokenReply, RefreshTrouble>,
     ) -> Result<TokenLife, RefreshTrouble> {
         let mut identities = self.identities.borrow_mut();
         let identity = &mut identities[client as usize];
         identity.refreshing = None;
         let refreshed = outcome?;
-        identity.life = TokenLife { issued: self.clock.now(), life: refreshed.life };
+        identity.life = TokenLife { issued: self.clock.now(), life: refreshed.life.unwrap_or(DEFAULT_LIFE) };
         let refresh = refreshed.refresh.unwrap_or(spent);
         identity.held = Held::Pair(Box::new(Pair { access: refreshed.access, refresh }));
         Ok(identity.life)

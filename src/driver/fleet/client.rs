@@ -15,21 +15,17 @@ use tokio::time::{Sleep, sleep_until};
 use super::mailbox::{Mail, Mailbox, Tally};
 use super::{Alive, Fleet};
 use crate::driver::api;
-use crate::driver::http::{Answer, Call, Connection, Trouble, TroubleKind, exchange};
+use crate::driver::http::{Answer, Call, Connection, Trouble, exchange};
+use crate::driver::publisher::{read_page, sync_trouble};
 use crate::driver::stream::{Opened, Received, Stream};
 use crate::driver::tokens::{RefreshTrouble, Refreshing};
-use crate::session::{
-    Action, ConnectFailure, Ending, Input, Observation, Order, Output, Session, SyncTrouble, TokenLife,
-};
+use crate::session::{Action, ConnectFailure, Ending, Input, Observation, Output, Session};
 use crate::time::Timestamp;
-use crate::wire::{Frame, Position, SyncPage};
+use crate::wire::{Frame, PONG, Position};
 use crate::worker::conductor::LineFault;
 
 /// Frames read in one turn before others get theirs.
 const FRAMES_PER_TURN: usize = 64;
-
-/// A documented JSON answer to a JSON ping.
-const PONG: &str = r#"{"type":"pong"}"#;
 
 /// One client.
 pub(super) struct Client {
@@ -274,7 +270,7 @@ impl Client {
             }
         };
         self.fleet.line.keep_cookies(self.number, &answer.cookies);
-        match page(&answer) {
+        match read_page(&answer, false) {
             Ok(page) => self.feed(&Input::Synced { id, page: &page }, cx),
             Err(trouble) => self.feed(&Input::SyncFailed { id, trouble }, cx),
         }
@@ -352,37 +348,9 @@ async fn open(fleet: Rc<Fleet>, client: u32) -> Result<Opened, ConnectFailure> {
 async fn sync(fleet: Rc<Fleet>, mut http: Option<Connection>, request: SyncRequest) -> Synced {
     let SyncRequest { client, id, since, limit, timeout } = request;
     let line = &fleet.line;
-    let endpoint = line.endpoint(client);
     let deadline = line.deadline(timeout + line.sync_deadline);
-    let answer = exchange(&mut http, endpoint, deadline, api::page_bytes(limit), || {
-        let (token, cookie) = (line.tokens.access(client), line.cookie(client));
-        let path = api::sync(since, limit, timeout);
-        let call = Call { cookie: cookie.as_deref(), ..Call::get(&path).bearer(&token) };
-        call.to_request(endpoint, &line.agent)
-    });
-    let answer = answer.await;
+    let path = api::sync(since, limit, timeout);
+    let request = || line.request(client, Call::get(&path));
+    let answer = exchange(&mut http, line.endpoint(client), deadline, api::page_bytes(limit), request).await;
     Synced { id, answer, http }
-}
-
-/// The page of an answer to a sync request, or why it is none.
-pub(in crate::driver) fn page(answer: &Answer) -> Result<SyncPage<'_>, SyncTrouble> {
-    let malformed = SyncTrouble::Malformed;
-    match answer.status {
-        200..=299 => SyncPage::parse(&answer.body).ok_or(malformed),
-        401 => Err(SyncTrouble::Unauthorized),
-        410 => Err(SyncTrouble::BeyondRetention),
-        status @ 400..=499 => Err(SyncTrouble::Refused(status)),
-        status @ 500..=599 => Err(SyncTrouble::ServerError(status)),
-        _ => Err(malformed),
-    }
-}
-
-/// What a failed exchange is to whoever wanted a page.
-pub(in crate::driver) fn sync_trouble(kind: TroubleKind) -> SyncTrouble {
-    match kind {
-        TroubleKind::Local => SyncTrouble::Local,
-        TroubleKind::NotWritten | TroubleKind::Broken => SyncTrouble::Network,
-        TroubleKind::TimedOut { .. } => SyncTrouble::Timeout,
-        TroubleKind::TooLarge => SyncTrouble::Malformed,
-    }
 }
