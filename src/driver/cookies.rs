@@ -25,7 +25,8 @@ impl Cookies {
         if name.is_empty() || !printable(name) || !printable(value) {
             return;
         }
-        let taken_back = value.is_empty() || parts.any(|attribute| attribute.eq_ignore_ascii_case("max-age=0"));
+        let taken_back =
+            value.is_empty() || parts.any(|attribute| attribute.eq_ignore_ascii_case("max-age=0"));
         let current = format!("{name}={value}");
         if !taken_back && self.pairs().any(|pair| pair == current) {
             return;

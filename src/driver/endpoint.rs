@@ -167,7 +167,12 @@ pub fn is_local(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
         Some(
-            Errno::MFILE | Errno::NFILE | Errno::ADDRNOTAVAIL | Errno::ADDRINUSE | Errno::NOBUFS | Errno::NOMEM
+            Errno::MFILE
+                | Errno::NFILE
+                | Errno::ADDRNOTAVAIL
+                | Errno::ADDRINUSE
+                | Errno::NOBUFS
+                | Errno::NOMEM
         )
     )
 }

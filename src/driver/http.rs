@@ -60,7 +60,11 @@ impl<'a> Call<'a> {
     /// # Errors
     ///
     /// When path, token or cookie cannot stand in HTTP: they came from outside.
-    pub fn to_request(&self, endpoint: &Endpoint, agent: &HeaderValue) -> Result<Request<Full<Bytes>>, Trouble> {
+    pub fn to_request(
+        &self,
+        endpoint: &Endpoint,
+        agent: &HeaderValue,
+    ) -> Result<Request<Full<Bytes>>, Trouble> {
         let mut request = Request::builder()
             .method(self.method.clone())
             .uri(endpoint.path(self.path))
@@ -242,7 +246,8 @@ pub async fn exchange(
     let late = |written| Trouble::new(TroubleKind::TimedOut { written }, "no answer in time");
     let mut connection = opened.await.map_err(|_| late(false))??;
     let request = request()?;
-    let answer = timeout_at(deadline, connection.exchange(request, limit)).await.map_err(|_| late(true))??;
+    let answer =
+        timeout_at(deadline, connection.exchange(request, limit)).await.map_err(|_| late(true))??;
     if !connection.ended {
         *slot = Some(connection);
     }

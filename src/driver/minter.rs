@@ -22,7 +22,13 @@ pub struct Minter {
 
 impl Minter {
     /// With this HS256 key, for access tokens that live `lifetime`.
-    pub fn new(key: &Secret, run: Uuid, population: Population, started: SystemTime, lifetime: Duration) -> Self {
+    pub fn new(
+        key: &Secret,
+        run: Uuid,
+        population: Population,
+        started: SystemTime,
+        lifetime: Duration,
+    ) -> Self {
         let epoch = started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let key = EncodingKey::from_secret(key.expose().as_bytes());
         Self { key, run, population, epoch, lifetime }

@@ -83,10 +83,14 @@ pub enum ProvisionError {
         source: ReplyError,
     },
     /// Neither reply nor history tells a position.
-    #[error("find out the position of the marker in room {0}: neither the reply nor the room's history has it")]
+    #[error(
+        "find out the position of the marker in room {0}: neither the reply nor the room's history has it"
+    )]
     NoPosition(u32),
     /// One tenant of the plan is two on the server.
-    #[error("put client {client} into its tenant: the target says {got}, and {expected} for the others of tenant {tenant}")]
+    #[error(
+        "put client {client} into its tenant: the target says {got}, and {expected} for the others of tenant {tenant}"
+    )]
     TenantSplit {
         /// Number of the client.
         client: u32,
@@ -114,9 +118,10 @@ pub async fn provision(
     paces: Paces,
     note: &RefCell<dyn FnMut(&str)>,
 ) -> Result<Provisioned, ProvisionError> {
-    let pools = line.endpoints.iter().map(|endpoint| {
-        Pool::new(Rc::clone(endpoint), CONNECTIONS.div_ceil(line.endpoints.len()))
-    });
+    let pools = line
+        .endpoints
+        .iter()
+        .map(|endpoint| Pool::new(Rc::clone(endpoint), CONNECTIONS.div_ceil(line.endpoints.len())));
     let job = Job { line, population, run: run.hyphenated().to_string(), id: run, pools: pools.collect() };
 
     say(note, &format!("signing in {} identities", population.clients()));
@@ -137,7 +142,8 @@ pub async fn provision(
     job.all(paces.rooms, u32::try_from(joins.len()).unwrap_or(u32::MAX), join).await?;
 
     say(note, "publishing one marker in each");
-    let markers = job.all(paces.markers, population.rooms(), |room| job.mark(room, &rooms[room as usize])).await?;
+    let markers =
+        job.all(paces.markers, population.rooms(), |room| job.mark(room, &rooms[room as usize])).await?;
     let highest = |tenant| population.rooms_of_tenant(tenant).filter_map(|room| markers[room as usize]).max();
     let positions = (0..population.tenants()).map(|tenant| highest(tenant).unwrap_or(0)).collect();
     Ok(Provisioned { rooms, participants, tenants, positions })

@@ -64,7 +64,9 @@ impl Probe {
 
     fn resident(&self) -> u64 {
         let mut text = [0; 128];
-        let Some(read) = self.statm.as_ref().and_then(|file| file.read_at(&mut text, 0).ok()) else { return 0 };
+        let Some(read) = self.statm.as_ref().and_then(|file| file.read_at(&mut text, 0).ok()) else {
+            return 0;
+        };
         let text = std::str::from_utf8(&text[..read]).unwrap_or_default();
         let pages = text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
         pages.unwrap_or(0) * self.page

@@ -82,7 +82,8 @@ impl Tokens {
             Held::Nothing | Held::Minted => self.minter.refresh(client, identity.life.issued),
             Held::Pair(pair) => pair.refresh.clone(),
         };
-        identity.held = Held::Pair(Box::new(Pair { access: self.minter.expired(client, self.clock.now()), refresh }));
+        identity.held =
+            Held::Pair(Box::new(Pair { access: self.minter.expired(client, self.clock.now()), refresh }));
     }
 
     /// Refreshes at `endpoint`, or joins the refresh of this identity that is under way: a refresh token may work

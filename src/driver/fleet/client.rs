@@ -34,7 +34,8 @@ pub(super) struct Client {
     number: u32,
     session: Session,
     socket: Socket,
-    /// The connection for requests: its own, as a browser's; made anew after a disconnect, dropped once ready.
+    /// The connection for requests: its own, as a browser's; kept for the pages of one bridge or the polls of one
+    /// outage.
     http: Option<Connection>,
     sync: Option<LocalBoxFuture<'static, Synced>>,
     refresh: Option<Refreshing>,
@@ -146,7 +147,13 @@ impl Client {
                 Output::Action(action) => self.act(action, cx),
                 Output::Observation(observation) => {
                     self.fleet.watcher.observe(now, self.number, &observation);
-                    if matches!(observation, Observation::Ready | Observation::Disconnected { .. }) {
+                    // Its page is taken: between bridges a client holds one descriptor, not two.
+                    if matches!(
+                        observation,
+                        Observation::BridgeEnded { poll: false, .. }
+                            | Observation::Ready
+                            | Observation::Disconnected { .. }
+                    ) {
                         self.http = None;
                     }
                 }

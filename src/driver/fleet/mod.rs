@@ -90,7 +90,8 @@ impl Fleet {
     /// Ends every client and closes its connection in good order, `rate` of them a second, so that leaving is no
     /// storm. Nothing is observed any more.
     pub async fn leave(&self, rate: f64) {
-        let started: Vec<Rc<Mailbox>> = self.clients.borrow_mut().iter_mut().filter_map(Option::take).collect();
+        let started: Vec<Rc<Mailbox>> =
+            self.clients.borrow_mut().iter_mut().filter_map(Option::take).collect();
         let begin = self.line.clock.now();
         for (number, mailbox) in started.into_iter().enumerate() {
             let due = begin + Duration::from_secs_f64(number as f64 / rate.max(1.0));
