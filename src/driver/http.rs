@@ -318,3 +318,116 @@ async fn collect(response: Response<Incoming>, limit: usize) -> Result<Answer, T
     })?;
     Ok(Answer { status: head.status.as_u16(), body: body.to_bytes(), cookies })
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::runtime::{Builder, LocalOptions};
+    use tokio::task::spawn_local;
+
+    use super::*;
+
+    const FAR: std::time::Duration = std::time::Duration::from_secs(60);
+
+    /// What the server does on each connection in turn, and what the client gets.
+    fn exchanges(
+        script: Vec<Vec<&'static str>>,
+        limit: usize,
+        count: usize,
+    ) -> Vec<Result<Answer, TroubleKind>> {
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        runtime.expect("a runtime").block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let endpoint = endpoint(listener.local_addr().expect("bound")).await;
+            spawn_local(async move {
+                for answers in script {
+                    let (mut socket, _) = listener.accept().await.expect("a connection");
+                    for answer in answers {
+                        let mut request = [0; 4096];
+                        assert!(socket.read(&mut request).await.expect("a request") > 0);
+                        socket.write_all(answer.as_bytes()).await.expect("an open connection");
+                    }
+                }
+                std::future::pending::<()>().await;
+            });
+            let mut slot = None;
+            let mut outcomes = Vec::new();
+            for _ in 0..count {
+                let deadline = deadline(FAR);
+                outcomes
+                    .push(ask(&mut slot, &endpoint, deadline, limit).await.map_err(|trouble| trouble.kind));
+            }
+            outcomes
+        })
+    }
+
+    async fn endpoint(address: std::net::SocketAddr) -> Endpoint {
+        let endpoint = Endpoint::parse(&format!("http://{address}")).expect("a good URL");
+        endpoint.resolve().await.expect("an address");
+        endpoint
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a deadline needs a clock")]
+    fn deadline(after: std::time::Duration) -> Instant {
+        Instant::now() + after
+    }
+
+    async fn ask(
+        slot: &mut Option<Connection>,
+        endpoint: &Endpoint,
+        deadline: Instant,
+        limit: usize,
+    ) -> Result<Answer, Trouble> {
+        let agent = HeaderValue::from_static("wavesoak/0 (test)");
+        exchange(slot, endpoint, deadline, limit, || Call::get("/x").to_request(endpoint, &agent)).await
+    }
+
+    const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: pod=1; Path=/\r\n\r\nok";
+
+    #[test]
+    fn a_connection_is_kept_for_the_next_exchange() {
+        let outcomes = exchanges(vec![vec![OK, OK]], 100, 2);
+        for outcome in outcomes {
+            let answer = outcome.expect("an answer");
+            assert_eq!((answer.status, &*answer.body, answer.cookies.len()), (200, b"ok".as_slice(), 1));
+        }
+    }
+
+    #[test]
+    fn a_connection_that_was_closed_meanwhile_is_replaced() {
+        let outcomes = exchanges(vec![vec![OK], vec![OK]], 100, 2);
+        assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    }
+
+    #[test]
+    fn an_answer_that_breaks_off_may_have_had_its_effect() {
+        for cut in ["", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nok", "nonsense\r\n\r\n"] {
+            assert_eq!(
+                exchanges(vec![vec![cut]], 100, 1)[0].as_ref().err(),
+                Some(&TroubleKind::Broken),
+                "{cut:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_answer_above_the_bound_is_not_taken() {
+        assert_eq!(exchanges(vec![vec![OK]], 1, 1)[0].as_ref().err(), Some(&TroubleKind::TooLarge));
+    }
+
+    #[test]
+    fn a_refused_connection_has_written_nothing_and_a_silent_one_may_have() {
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        runtime.expect("a runtime").block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let endpoint = endpoint(listener.local_addr().expect("bound")).await;
+            let soon = deadline(std::time::Duration::from_millis(50));
+            let silent = ask(&mut None, &endpoint, soon, 100).await.expect_err("nobody reads");
+            assert_eq!(silent.kind, TroubleKind::TimedOut { written: true });
+            drop(listener);
+            let refused = ask(&mut None, &endpoint, deadline(FAR), 100).await.expect_err("nobody listens");
+            assert_eq!(refused.kind, TroubleKind::NotWritten);
+        });
+    }
+}

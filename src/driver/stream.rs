@@ -215,3 +215,128 @@ fn ending_by(error: &Error) -> Ending {
         _ => Ending::Protocol,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::runtime::{Builder, LocalOptions};
+    use tokio::task::spawn_local;
+
+    use super::*;
+
+    /// Runs a server's side of one accepted TCP connection against the client's.
+    fn with_server<S: Future<Output = ()> + 'static>(
+        server: impl FnOnce(TcpStream) -> S + 'static,
+        client: impl AsyncFnOnce(Result<Opened, ConnectFailure>),
+    ) {
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        runtime.expect("a runtime").block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let address = listener.local_addr().expect("bound");
+            let serving = spawn_local(async move {
+                let (socket, _) = listener.accept().await.expect("a connection");
+                server(socket).await;
+            });
+            let endpoint = Endpoint::parse(&format!("http://{address}")).expect("a good URL");
+            endpoint.resolve().await.expect("an address");
+            let agent = HeaderValue::from_static("wavesoak/0 (test)");
+            #[expect(clippy::disallowed_methods, reason = "a deadline needs a clock")]
+            let deadline = Instant::now() + Duration::from_secs(60);
+            let token = Secret::new("t/+");
+            client(Stream::open(&endpoint, &token, Some("pod=1"), &agent, deadline).await).await;
+            serving.await.expect("no panic in the server");
+        });
+    }
+
+    async fn accepted(socket: TcpStream) -> WebSocketStream<TcpStream> {
+        tokio_tungstenite::accept_async(socket).await.expect("an upgrade")
+    }
+
+    async fn receive(opened: &mut Opened) -> Received {
+        poll_fn(|cx| opened.stream.poll_receive(cx)).await
+    }
+
+    #[test]
+    fn a_ping_is_answered_before_the_client_does_anything_else() {
+        let server = |socket| async {
+            let mut socket = accepted(socket).await;
+            socket.send(Message::Ping(vec![7].into())).await.expect("sent");
+            let pong = socket.next().await.expect("open").expect("a frame");
+            assert_eq!(pong, Message::Pong(vec![7].into()));
+        };
+        with_server(server, async |opened| {
+            let mut opened = opened.expect("an upgrade");
+            assert!(matches!(receive(&mut opened).await, Received::Ping));
+            // Gone without another read: what the server waits for has left already, or never will.
+        });
+    }
+
+    #[test]
+    fn the_close_code_and_its_reason_are_told() {
+        let server = |socket| async {
+            let frame = CloseFrame { code: CloseCode::from(4003), reason: "ping_timeout".into() };
+            accepted(socket).await.close(Some(frame)).await.expect("sent");
+        };
+        with_server(server, async |opened| {
+            let Received::Closed(ending) = receive(&mut opened.expect("an upgrade")).await else {
+                panic!("open")
+            };
+            assert_eq!(ending, Ending::Close { code: 4003, reason: "ping_timeout".into() });
+        });
+    }
+
+    #[test]
+    fn an_end_without_a_close_frame_is_told_from_a_reset() {
+        for reset in [false, true] {
+            let server = move |socket| async move {
+                let socket = accepted(socket).await;
+                if reset {
+                    socket.get_ref().set_zero_linger().expect("an open socket");
+                }
+            };
+            with_server(server, async move |opened| {
+                let Received::Closed(ending) = receive(&mut opened.expect("an upgrade")).await else {
+                    panic!("open")
+                };
+                assert_eq!(ending, if reset { Ending::Reset } else { Ending::Eof });
+            });
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_is_counted_and_ends_the_connection() {
+        let server = |socket| async {
+            let mut socket = accepted(socket).await;
+            let huge = Message::Text("x".repeat(FRAME_MAX + 1).into());
+            // The client may be gone before all of it has left.
+            let _ = socket.send(huge).await;
+        };
+        with_server(server, async |opened| {
+            let mut opened = opened.expect("an upgrade");
+            assert!(matches!(receive(&mut opened).await, Received::Odd(Oddity::Oversized)));
+            assert!(matches!(receive(&mut opened).await, Received::Closed(Ending::Protocol)));
+            opened.stream.reset();
+        });
+    }
+
+    #[test]
+    fn an_answer_other_than_101_is_told_with_its_status() {
+        let server = |mut socket: TcpStream| async move {
+            let mut request = vec![0; 4096];
+            let read = socket.read(&mut request).await.expect("a request");
+            let request = String::from_utf8_lossy(&request[..read]).to_lowercase();
+            for part in
+                ["get /v1/stream?token=t%2f%2b http/1.1", "user-agent: wavesoak/0 (test)", "cookie: pod=1"]
+            {
+                assert!(request.contains(part), "{part} in {request}");
+            }
+            socket.write_all(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n").await.expect("sent");
+        };
+        with_server(server, async |opened| {
+            assert_eq!(opened.err(), Some(ConnectFailure::Status(503)));
+        });
+    }
+}

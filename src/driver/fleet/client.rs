@@ -90,8 +90,8 @@ impl Client {
 
     fn deliver(&mut self, mail: Mail, cx: &mut Context<'_>) {
         match mail {
-            Mail::Order(order) => self.feed(&Input::Order(order), cx),
-            Mail::Refreshed(life) if self.refresh.is_none() => self.feed(&Input::Refreshed(life), cx),
+            Mail::Order(order) => self.feed(Input::Order(order), cx),
+            Mail::Refreshed(life) if self.refresh.is_none() => self.feed(Input::Refreshed(life), cx),
             // Our own refresh is under way: its outcome comes by itself, and is this very one.
             Mail::Refreshed(_) => {}
             Mail::Fault(line, tally) => self.suffer(line, &tally, cx),
@@ -125,7 +125,7 @@ impl Client {
 
     fn cut(&mut self, stream: Stream, cx: &mut Context<'_>) {
         stream.reset();
-        self.feed(&Input::Closed(Ending::Reset), cx);
+        self.feed(Input::Closed(Ending::Reset), cx);
     }
 
     fn end(&mut self) {
@@ -135,12 +135,12 @@ impl Client {
         self.ended = true;
     }
 
-    fn feed(&mut self, input: &Input<'_>, cx: &mut Context<'_>) {
+    fn feed(&mut self, input: Input<'_>, cx: &mut Context<'_>) {
         let now = self.fleet.line.clock.now();
         self.feed_at(now, input, cx);
     }
 
-    fn feed_at(&mut self, now: Timestamp, input: &Input<'_>, cx: &mut Context<'_>) {
+    fn feed_at(&mut self, now: Timestamp, input: Input<'_>, cx: &mut Context<'_>) {
         self.session.handle(now, input);
         while let Some(output) = self.session.poll() {
             match output {
@@ -222,11 +222,11 @@ impl Client {
             Ok(opened) => {
                 self.fleet.line.keep_cookies(self.number, &opened.cookies);
                 self.socket = Socket::Open { stream: opened.stream, held_back: false };
-                self.feed(&Input::Opened, cx);
+                self.feed(Input::Opened, cx);
             }
             Err(failure) => {
                 self.socket = Socket::None;
-                self.feed(&Input::ConnectFailed(failure), cx);
+                self.feed(Input::ConnectFailed(failure), cx);
             }
         }
     }
@@ -237,13 +237,13 @@ impl Client {
         match received {
             Received::Text(text) => {
                 let frame = Frame::parse(&text);
-                self.feed_at(now, &Input::Frame { frame: &frame, late }, cx);
+                self.feed_at(now, Input::Frame { frame: &frame, late }, cx);
             }
-            Received::Ping => self.feed_at(now, &Input::Ping { late }, cx),
-            Received::Odd(oddity) => self.feed_at(now, &Input::OddFrame(oddity), cx),
+            Received::Ping => self.feed_at(now, Input::Ping { late }, cx),
+            Received::Odd(oddity) => self.feed_at(now, Input::OddFrame(oddity), cx),
             Received::Closed(ending) => {
                 self.socket = Socket::None;
-                self.feed_at(now, &Input::Closed(ending), cx);
+                self.feed_at(now, Input::Closed(ending), cx);
             }
         }
     }
@@ -264,7 +264,7 @@ impl Client {
                 Ok(life) => Input::Refreshed(life),
                 Err(trouble) => Input::RefreshFailed { refused: trouble == RefreshTrouble::Refused },
             };
-            self.feed(&input, cx);
+            self.feed(input, cx);
         }
     }
 
@@ -273,13 +273,13 @@ impl Client {
             Ok(answer) => answer,
             Err(trouble) => {
                 let trouble = sync_trouble(trouble.kind);
-                return self.feed(&Input::SyncFailed { id, trouble }, cx);
+                return self.feed(Input::SyncFailed { id, trouble }, cx);
             }
         };
         self.fleet.line.keep_cookies(self.number, &answer.cookies);
         match read_page(&answer, false) {
-            Ok(page) => self.feed(&Input::Synced { id, page: &page }, cx),
-            Err(trouble) => self.feed(&Input::SyncFailed { id, trouble }, cx),
+            Ok(page) => self.feed(Input::Synced { id, page: &page }, cx),
+            Err(trouble) => self.feed(Input::SyncFailed { id, trouble }, cx),
         }
     }
 
@@ -295,7 +295,7 @@ impl Client {
             let now = self.fleet.line.clock.now();
             self.armed = Timestamp::MAX;
             if now >= wake {
-                self.feed_at(now, &Input::Timer, cx);
+                self.feed_at(now, Input::Timer, cx);
             }
         }
     }
