@@ -440,6 +440,10 @@ pub struct Finding {
     pub at: String,
     #[serde(skip)]
     pub at_ns: u64,
+    #[serde(skip)]
+    pub connected_ns: Option<u64>,
+    #[serde(skip)]
+    pub disconnected_ns: Option<u64>,
     pub kind: &'static str,
     pub client: Option<u32>,
     pub username: Option<String>,
@@ -455,4 +459,30 @@ pub struct Finding {
     pub disconnected_at: Option<String>,
     pub place: Option<&'static str>,
     pub store: Option<&'static str>,
+}
+
+impl Publishes {
+    /// Adds another one's counts.
+    pub fn add(&mut self, other: &Self) {
+        self.intended += other.intended;
+        self.unsent += other.unsent;
+        self.sent += other.sent;
+        self.acknowledged += other.acknowledged;
+        self.rejected += other.rejected;
+        self.unknown += other.unknown;
+        self.double_stored += other.double_stored;
+    }
+}
+
+/// Adds up the deliveries of several tenants (or stripes).
+pub fn sum(parts: &[Deliveries]) -> Deliveries {
+    macro_rules! add_up {
+        ($($field:ident),* $(,)?) => { Deliveries { $($field: parts.iter().map(|part| part.$field).sum()),* } };
+    }
+    add_up!(
+        expected, live, bridged, missed_after_bridging, undecided, missed_on_stream, missed_in_sync, missed_in_seam,
+        missed_behind_cursor, missed_unplaced, recoverable, lost_by_server, signalled_loss, unaudited, stream_omitted,
+        sync_hole, resurrected, overlap, duplicate, redelivered, replayed, out_of_order, interleaved, below_cursor,
+        late_live, late_bridged, unexpected, leaked, leaked_room, foreign, unowed,
+    )
 }

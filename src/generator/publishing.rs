@@ -69,6 +69,8 @@ pub struct Publishing {
     /// Between two attempts, by time.
     resting: BTreeMap<(Timestamp, u64), Flight>,
     paced_until: Option<Timestamp>,
+    /// What waits, waits for answers that the target does not give.
+    target_is_slow: bool,
     outbox: VecDeque<Publication>,
     ended: VecDeque<Ended>,
     /// How often a publish had to wait for a ceiling or for the in-flight bound.
@@ -111,6 +113,7 @@ impl Publishing {
             in_flight: BTreeMap::new(),
             resting: BTreeMap::new(),
             paced_until: None,
+            target_is_slow: false,
             outbox: VecDeque::new(),
             ended: VecDeque::new(),
             held_back: 0,
@@ -129,18 +132,21 @@ impl Publishing {
         while let Some(&next) = self.waiting.front() {
             if now.since(next.due) > self.max_lateness {
                 self.waiting.pop_front();
-                self.ended.push_back(next.unsent());
+                self.ended.push_back(next.unsent(!self.target_is_slow));
                 continue;
             }
             if self.in_flight.len() + self.resting.len() >= self.max_in_flight {
                 self.held_back += 1;
+                self.target_is_slow = true;
                 break;
             }
             if let Err(later) = self.pace.take(now, plan.population.tenant_of_room(next.room)) {
                 self.held_back += 1;
                 self.paced_until = Some(later);
+                self.target_is_slow = false;
                 break;
             }
+            self.target_is_slow = false;
             self.waiting.pop_front();
             self.start(next);
         }
@@ -203,7 +209,7 @@ impl Publishing {
     /// Gives up what has not left yet (a run that is cut short).
     pub fn stop(&mut self) {
         for waiting in std::mem::take(&mut self.waiting) {
-            self.ended.push_back(waiting.unsent());
+            self.ended.push_back(waiting.unsent(true));
         }
         for flight in std::mem::take(&mut self.resting).into_values() {
             let outcome = if flight.publication.first_sent.is_some() { Outcome::Unknown } else { Outcome::Unsent };
@@ -259,9 +265,9 @@ impl Publishing {
 }
 
 impl Waiting {
-    fn unsent(self) -> Ended {
+    fn unsent(self, own_fault: bool) -> Ended {
         let Self { room, n, publisher, due } = self;
-        Ended { room, n, publisher, due, sent: None, outcome: Outcome::Unsent, own_fault: true }
+        Ended { room, n, publisher, due, sent: None, outcome: Outcome::Unsent, own_fault }
     }
 }
 

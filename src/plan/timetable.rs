@@ -9,7 +9,7 @@ use rand::RngExt as _;
 use rand_distr::{Distribution as _, Poisson};
 
 use super::Population;
-use crate::profile::{Arrivals, Profile, TenantShares};
+use crate::profile::{Arrivals, Profile, TenantShares, TrafficStart};
 use crate::seed::Seed;
 
 /// Length of a block.
@@ -47,9 +47,10 @@ impl Timetable {
             .map(|share| profile.traffic.rate.0 * share / f64::from(rooms_per_tenant))
             .collect();
         let (mut begin, mut segments) = (0.0, Vec::new());
-        for phase in &profile.phases {
+        for (index, phase) in profile.phases.iter().enumerate() {
             let end = begin + phase.duration.as_secs_f64();
-            segments.push((begin, end, phase.rate.0));
+            let silent = index == 0 && profile.traffic.start == TrafficStart::AllLive;
+            segments.push((begin, end, if silent { 0.0 } else { phase.rate.0 }));
             begin = end;
         }
         let end = profile.phases.iter().map(|phase| phase.duration).sum();

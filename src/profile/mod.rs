@@ -308,6 +308,20 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
+    /// As the profile writes it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Reset(_) => "reset",
+            Self::Silent(_) => "silent",
+            Self::ExpireToken(_) => "expire-token",
+            Self::PodKill(_) => "pod-kill",
+            Self::IdleTimeout(_) => "idle-timeout",
+            Self::RefusePublishes => "refuse-publishes",
+            Self::RejectTokens(_) => "reject-tokens",
+            Self::Lose(_) => "lose",
+        }
+    }
+
     /// Planted by our own target; never planted on a deployment.
     pub fn is_target_side(&self) -> bool {
         !matches!(self, Self::Reset(_) | Self::Silent(_) | Self::ExpireToken(_))

@@ -1,6 +1,7 @@
 //! One struct, many renderings; the run directory.
 
 mod info;
+mod remarks;
 #[cfg(feature = "live")]
 pub mod run;
 #[cfg(test)]

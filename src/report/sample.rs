@@ -12,6 +12,7 @@ use crate::profile::{
     Drain, Embedded, Fault, FaultKind, Limit, LimitUnit, Limits, Objective, Payload, Phase, Population,
     Profile, Reporting, Sticky, Target, TenantShares, Traffic, TrafficStart,
 };
+use crate::report::RunInfo;
 use crate::session::Cause;
 
 /// 100 clients, a ramp of 5 s and a hold of 20 s at 50 publishes a second, a pod killed.
@@ -247,4 +248,12 @@ pub(crate) fn row(at_s: f64) -> IntervalRow {
         rss_bytes: Some(30 << 20),
         ..IntervalRow::default()
     }
+}
+
+/// Which run it was.
+pub(crate) fn info() -> RunInfo {
+    let started_at = "2026-05-17T13:10:03.25Z".parse().expect("a time");
+    let mut info = RunInfo::new(&profile(), uuid::Uuid::nil(), started_at);
+    info.duration = Duration::from_millis(28_500);
+    info
 }

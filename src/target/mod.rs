@@ -1,1 +1,35 @@
-//! target
+//! The reference ScaiWave: API pods over one shared store, a balancer in front, and planted faults.
+//!
+//! [`Backend`] is all of the pods as one pure state machine; the simulator drives it in virtual time, `server`
+//! puts it on sockets. [`balancer`] chooses pods; `proxy` puts that on sockets. `part` is either of them as a
+//! child process, `process` what starts and commands the children, `command` what `wavesoak target` does.
+
+pub mod balancer;
+pub mod config;
+
+mod backend;
+mod caller;
+mod choice;
+mod connection;
+mod error;
+mod event;
+mod faults;
+mod frame;
+mod ids;
+mod line;
+mod log;
+mod metrics;
+mod page;
+mod registry;
+mod truth;
+
+pub use backend::{Backend, Created, Effect, Grant, Registered};
+pub use caller::{Caller, TokenTrouble};
+pub use config::Config;
+pub use connection::ConnId;
+pub use error::ApiError;
+pub use event::{Content, Event, Mark};
+pub use frame::{Hello, Outgoing, ServerFrame};
+pub use line::{LogEvent, LogLine};
+pub use page::{Direction, HistoryPage, HistoryQuery, Page, SyncQuery, SyncReply, WaiterId};
+pub use truth::{FaultTruth, Omission, Truth};

@@ -138,6 +138,8 @@ pub struct Ledger {
     deliveries: Vec<Deliveries>,
     double_stored: Vec<u64>,
     words: VecDeque<Word>,
+    /// Of `undecided`: of clients that were down for the harness's own reasons.
+    pub undecided_by_harness: u64,
     /// Bounds that were hit, with how often.
     refused: BTreeMap<&'static str, u64>,
 }
@@ -162,6 +164,7 @@ impl Ledger {
             deliveries: vec![Deliveries::default(); tenants],
             double_stored: vec![0; tenants],
             words: VecDeque::new(),
+            undecided_by_harness: 0,
             refused: BTreeMap::new(),
             people,
         }

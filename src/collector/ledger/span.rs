@@ -50,8 +50,8 @@ impl Ledger {
     }
 
     /// The run has ended: every span that is open ends here, and nothing more is waited for. Publishes without an
-    /// end are owed only if they were seen.
-    pub fn end_spans(&mut self, now: Timestamp) {
+    /// end are owed only if they were seen. `by_harness` tells which clients are down for the harness's own reasons.
+    pub fn end_spans(&mut self, now: Timestamp, by_harness: impl Fn(u32) -> bool) {
         self.sweep(now);
         for room in &mut self.rooms {
             for n in room.settled()..room.issued() {
@@ -67,7 +67,11 @@ impl Ledger {
         for client in 0..self.people.clients() {
             let connected = self.clients[client as usize].live.is_some();
             if let Some(closing) = self.take_span(client, Timestamp::MAX, connected) {
+                let before = self.undecided_of(client);
                 self.settle(&closing);
+                if by_harness(client) {
+                    self.undecided_by_harness += self.undecided_of(client) - before;
+                }
             }
         }
         for closing in std::mem::take(&mut self.closings) {
@@ -87,6 +91,10 @@ impl Ledger {
             });
             if ready { self.settle(&closing) } else { self.closings.push_back(closing) }
         }
+    }
+
+    fn undecided_of(&self, client: u32) -> u64 {
+        self.deliveries[self.people.tenant_of(client) as usize].undecided
     }
 
     fn take_span(&mut self, client: u32, acked_before: Timestamp, connected: bool) -> Option<Closing> {

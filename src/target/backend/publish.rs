@@ -1,0 +1,397 @@
+//! Publishing: checks, storing, fan-out.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::time::Timestamp;
+use crate::wire::Position;
+
+use super::super::caller::Caller;
+use super::super::connection::{ConnId, Pushed};
+use super::super::error::ApiError;
+use super::super::event::{Content, Event, Mark};
+use super::super::faults::{FaultIx, Verb};
+use super::super::frame::{Outgoing, ServerFrame};
+use super::super::line::{self, LogEvent};
+use super::super::registry::{ParticipantIx, RoomIx};
+use super::super::truth::Omission;
+use super::{Backend, Effect};
+
+/// What a publish made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Created {
+    /// `data.id`
+    pub id: Uuid,
+    /// `data.stream_position`
+    pub position: Position,
+}
+
+impl Backend {
+    /// `POST /v1/rooms/{room_id}/send`. The same `event_uuid` in the same room again answers with the event it
+    /// made first, for as long as that is retained.
+    ///
+    /// # Errors
+    /// A refused token; no such room in the caller's tenant; not a member; archived; content over 64 KB; the
+    /// tenant's send limit. A refused publish takes no position and is never seen.
+    pub fn send(
+        &mut self,
+        now: Timestamp,
+        pod: u32,
+        caller: &Caller,
+        room_id: &str,
+        content: Content,
+        event_uuid: Option<Uuid>,
+    ) -> Result<Created, ApiError> {
+        let who = self.admit(now, pod, caller)?;
+        let room = self.may_publish(who, room_id, &content)?;
+        if let Some(created) = event_uuid.and_then(|uuid| self.published(room, uuid)) {
+            return Ok(created);
+        }
+        let event = self.store(now, who, room, content, event_uuid);
+        let created = Created { id: event.id, position: event.position };
+        self.deliver(now, room, event);
+        Ok(created)
+    }
+
+    fn may_publish(
+        &mut self,
+        who: ParticipantIx,
+        room_id: &str,
+        content: &Content,
+    ) -> Result<RoomIx, ApiError> {
+        if let Verb::Refuse(error) = self.faults.on_send() {
+            return Err(error);
+        }
+        let room = self.find_room_of_member(who, room_id)?;
+        if self.registry.room(room).archived {
+            return Err(ApiError::ROOM_FROZEN);
+        }
+        if content.bytes() > CONTENT_MAX {
+            return Err(ApiError::CONTENT_TOO_LARGE);
+        }
+        let tenant = self.registry.participant(who).tenant;
+        if self.limiters.get(tenant.0).is_some_and(|limiter| limiter.check().is_err()) {
+            return Err(ApiError::RATE_LIMITED);
+        }
+        Ok(room)
+    }
+
+    fn published(&self, room: RoomIx, event_uuid: Uuid) -> Option<Created> {
+        let room = self.registry.room(room);
+        let position = *room.published.get(&event_uuid)?;
+        let event = self.registry.tenant(room.tenant).log.get(position)?;
+        Some(Created { id: event.id, position })
+    }
+
+    fn store(
+        &mut self,
+        now: Timestamp,
+        who: ParticipantIx,
+        room: RoomIx,
+        content: Content,
+        event_uuid: Option<Uuid>,
+    ) -> Arc<Event> {
+        let id = self.ids.uuid();
+        let origin_ts = self.unix_s(now);
+        let sender = self.registry.participant(who).id;
+        let shape = self.registry.room_mut(room);
+        let (tenant, room_id) = (shape.tenant, shape.id);
+        let position = self.registry.tenant(tenant).log.next();
+        let event = Arc::new(Event {
+            id,
+            position,
+            room: room_id,
+            sender,
+            content,
+            origin_ts,
+            room_ix: room,
+            event_uuid,
+        });
+        let shape = self.registry.room_mut(room);
+        shape.positions.push_back(position);
+        if let Some(uuid) = event_uuid {
+            shape.published.insert(uuid, position);
+        }
+        let forgotten = self.registry.tenant_mut(tenant).log.store(Arc::clone(&event));
+        self.forget(forgotten);
+        event
+    }
+
+    /// Takes an event that fell out of its tenant's log out of its room as well.
+    pub(super) fn forget(&mut self, forgotten: Option<Arc<Event>>) {
+        let Some(event) = forgotten else { return };
+        let room = self.registry.room_mut(event.room_ix);
+        room.positions.pop_front();
+        if let Some(uuid) = event.event_uuid {
+            room.published.remove(&uuid);
+        }
+    }
+
+    fn deliver(&mut self, now: Timestamp, room: RoomIx, event: Arc<Event>) {
+        let hits = self.faults.on_event(event.content.mark().and_then(Mark::coordinates));
+        let omitted = if hits.is_empty() { Vec::new() } else { self.omit(room, &event, &hits) };
+        self.fan_out(now, room, &Outgoing::new(ServerFrame::Message(event)), &omitted);
+        for member in 0..self.registry.room(room).members.len() {
+            let member = self.registry.room(room).members[member];
+            if !self.registry.participant(member).waiters.is_empty() {
+                self.wake_waiters(member);
+            }
+        }
+    }
+
+    /// Lets the faults keep an event from members; answers with those whose streams it must not reach.
+    fn omit(&mut self, room: RoomIx, event: &Event, hits: &[FaultIx]) -> Vec<ParticipantIx> {
+        let Some((room_index, n)) = event.content.mark().and_then(Mark::coordinates) else {
+            return Vec::new();
+        };
+        let mut omitted = Vec::new();
+        for &fault in hits {
+            for &member in &self.registry.room(room).members.clone() {
+                let participant = self.registry.participant_mut(member);
+                if self.faults.on_deliver(fault, &participant.username) == Verb::Pass {
+                    continue;
+                }
+                let hidden = self.faults.on_store(fault, &participant.username) == Verb::Drop;
+                if hidden {
+                    participant.hidden.push(event.position);
+                }
+                let connections = participant.connections.len() as u32;
+                let truth = self.faults.truth_mut(fault);
+                truth.events_omitted += 1;
+                truth.events_hidden += u64::from(hidden);
+                truth.frames_omitted += u64::from(connections);
+                if truth.omissions.len() < Omission::KEPT {
+                    truth.omissions.push(Omission {
+                        username: participant.username.to_string(),
+                        room: room_index,
+                        n,
+                        room_id: event.room,
+                        event_id: event.id,
+                        position: event.position,
+                        hidden,
+                        connections,
+                    });
+                }
+                omitted.push(member);
+            }
+        }
+        omitted
+    }
+
+    /// Puts one frame in the queues of all members' connections, on whatever pod they are.
+    pub(super) fn fan_out(
+        &mut self,
+        now: Timestamp,
+        room: RoomIx,
+        frame: &Arc<Outgoing>,
+        omitted: &[ParticipantIx],
+    ) {
+        for member in 0..self.registry.room(room).members.len() {
+            let member = self.registry.room(room).members[member];
+            if omitted.contains(&member) {
+                continue;
+            }
+            for conn in 0..self.registry.participant(member).connections.len() {
+                let conn = self.registry.participant(member).connections[conn];
+                self.push(now, conn, frame);
+            }
+        }
+    }
+
+    /// Puts a frame in a connection's queue, or drops and counts it.
+    pub(super) fn push(&mut self, now: Timestamp, conn: ConnId, frame: &Arc<Outgoing>) {
+        let Some(connection) = self.connections.get_mut(&conn) else { return };
+        match connection.push(frame, self.config.send_queue) {
+            Pushed::First => self.effects.push_back(Effect::FramesReady(conn)),
+            Pushed::Behind => {}
+            Pushed::Dropped { first } => {
+                self.messages_dropped += 1;
+                self.pods[connection.pod as usize].metrics.dropped();
+                if first {
+                    self.log_fanout_failed(now, conn);
+                }
+            }
+        }
+    }
+
+    /// One line for each time that a queue fills up, however many frames it then refuses.
+    fn log_fanout_failed(&mut self, now: Timestamp, conn: ConnId) {
+        self.fanout_failed += 1;
+        if let Some(connection) = self.connections.remove(&conn) {
+            self.log(now, LogEvent::FanoutFailed, &connection, Some(line::QUEUE_FULL));
+            self.connections.insert(conn, connection);
+        }
+    }
+}
+
+/// Documented: `SW_CONTENT_TOO_LARGE` over 64 KB.
+const CONTENT_MAX: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::super::config::{Config, Lose, PlantedKind};
+    use super::super::tests_support::*;
+    use super::*;
+
+    #[test]
+    fn an_event_reaches_members_on_every_pod_in_position_order_and_nobody_else() {
+        let mut backend = small();
+        let room = room_of(&mut backend, &["anna", "ben"]);
+        room_of(&mut backend, &["carl"]);
+        open(&mut backend, "anna", 1, 1);
+        open_on(&mut backend, 1, "ben", 2, 2);
+        open(&mut backend, "carl", 3, 3);
+        let sent: Vec<Position> =
+            (0..3).map(|n| publish(&mut backend, "anna", &room, n).expect("a member").position).collect();
+        assert_eq!(message_positions(&mut backend, 1), sent, "its own messages too");
+        assert_eq!(message_positions(&mut backend, 2), sent);
+        assert!(message_positions(&mut backend, 3).is_empty());
+    }
+
+    #[test]
+    fn positions_are_tenant_wide_from_1_and_each_tenant_has_its_own() {
+        let mut backend = small();
+        let one = room_of(&mut backend, &["anna"]);
+        let two = room_of(&mut backend, &["anna"]);
+        // Each room took one position when it was made.
+        let positions: Vec<Position> = [&one, &two, &one]
+            .iter()
+            .map(|room| publish(&mut backend, "anna", room, 0).expect("a member").position)
+            .collect();
+        assert_eq!(positions, [3, 4, 5]);
+        let other = Caller { tenant: "other".into(), ..caller("anna", 9) };
+        let room = backend.create_room(at(0), 0, &other).expect("a good token").to_string();
+        let sent = backend.send(at(0), 0, &other, &room, content(0, 0), None).expect("a member");
+        assert_eq!(sent.position, 2);
+    }
+
+    #[test]
+    fn one_event_uuid_makes_one_event_per_room() {
+        let mut backend = small();
+        let one = room_of(&mut backend, &["anna"]);
+        let two = room_of(&mut backend, &["anna"]);
+        open(&mut backend, "anna", 1, 1);
+        let uuid = Some(Uuid::from_u128(7));
+        let mut send =
+            |pod, room: &str| backend.send(at(0), pod, &caller("anna", 1), room, content(0, 0), uuid);
+        let first = send(0, &one).expect("a member");
+        assert_eq!(send(1, &one), Ok(first), "on another pod as well");
+        assert_ne!(send(0, &two).expect("a member").id, first.id, "another room, another event");
+        assert_eq!(message_positions(&mut backend, 1).len(), 2);
+    }
+
+    #[test]
+    fn what_is_refused_is_never_seen() {
+        let mut backend = small();
+        let room = room_of(&mut backend, &["anna"]);
+        let mut send = |who: &str, bytes| {
+            let content = Content::marked(Mark::at(0, 0), bytes);
+            backend.send(at(0), 0, &caller(who, 1), &room, content, None)
+        };
+        assert_eq!(send("ben", 300), Err(ApiError::NOT_MEMBER));
+        assert_eq!(send("anna", 64 * 1024 + 1), Err(ApiError::CONTENT_TOO_LARGE));
+        assert!(send("anna", 64 * 1024).is_ok());
+        assert_eq!(page(&mut backend, "anna", 0, 10).events.len(), 1);
+    }
+
+    #[test]
+    fn a_full_queue_drops_counts_and_logs_once() {
+        let mut backend = small();
+        let room = room_of(&mut backend, &["anna"]);
+        open(&mut backend, "anna", 1, 1);
+        for n in 0..10 {
+            publish(&mut backend, "anna", &room, n).expect("a member");
+        }
+        let lines = log_lines(&mut backend);
+        assert_eq!(lines.iter().filter(|line| line.event == LogEvent::FanoutFailed).count(), 1);
+        assert_eq!(message_positions(&mut backend, 1).len(), 8, "the queue of these tests");
+        assert_eq!(backend.truth().messages_dropped, 2);
+        assert!(
+            backend.metrics_text(0).expect("it is up").contains("scaiwave_ws_messages_dropped_total 2\n")
+        );
+        publish(&mut backend, "anna", &room, 10).expect("a member");
+        assert_eq!(message_positions(&mut backend, 1).len(), 1, "an emptied queue takes frames again");
+    }
+
+    #[test]
+    fn a_tenant_above_its_limit_gets_429_until_time_has_passed() {
+        let mut backend = Backend::new(&Config { send_limit: Some(2.0), ..Config::small() });
+        let room = room_of(&mut backend, &["anna"]);
+        let mut send = |ms: u64| {
+            let now = Timestamp::from_millis(ms);
+            backend.send(now, 0, &caller("anna", 1), &room, content(0, 0), None).map(|_| ())
+        };
+        assert_eq!([send(0), send(0), send(0)], [Ok(()), Ok(()), Err(ApiError::RATE_LIMITED)]);
+        assert_eq!(
+            [send(499), send(500), send(501)],
+            [Err(ApiError::RATE_LIMITED), Ok(()), Err(ApiError::RATE_LIMITED)]
+        );
+    }
+
+    #[test]
+    fn lost_on_the_stream_only_is_still_in_sync() {
+        let mut backend = losing(false);
+        let (room, _) = publish_ten(&mut backend);
+        assert_eq!(numbers(&mut backend, 1), [0, 1, 2, 6, 7]);
+        assert_eq!(numbers(&mut backend, 2), [0, 1, 2, 3, 4, 5, 6, 7], "only one client's are lost");
+        assert_eq!(page(&mut backend, "ws-000001", 0, 100).events.len(), 8);
+        assert_eq!(history_len(&mut backend, "ws-000001", &room), 8);
+        let truth = backend.truth();
+        assert_eq!((truth.faults[0].events_omitted, truth.faults[0].events_hidden), (3, 0));
+        assert_eq!(truth.faults[0].frames_omitted, 3);
+        assert_eq!(truth.faults[0].omissions.iter().map(|lost| lost.n).collect::<Vec<_>>(), [3, 4, 5]);
+    }
+
+    #[test]
+    fn lost_in_the_store_stays_lost_for_that_client_when_the_fault_has_ended() {
+        let mut backend = losing(true);
+        let (room, _) = publish_ten(&mut backend);
+        assert_eq!(backend.end_fault(at(9), 0), Some(3));
+        assert_eq!(page(&mut backend, "ws-000001", 0, 100).events.len(), 5);
+        assert_eq!(history_len(&mut backend, "ws-000001", &room), 5);
+        assert_eq!(page(&mut backend, "ws-000002", 0, 100).events.len(), 8);
+        assert_eq!(backend.truth().faults[0].events_hidden, 3);
+    }
+
+    #[test]
+    fn refused_publishes_are_counted_and_nothing_else_is() {
+        let mut backend =
+            Backend::new(&Config::with_fault(PlantedKind::RefusePublishes, Some(Duration::ZERO)));
+        let room = room_of(&mut backend, &["anna"]);
+        assert!(publish(&mut backend, "anna", &room, 0).is_ok());
+        assert_eq!(backend.begin_fault(at(1), 0), Some(0));
+        assert_eq!(publish(&mut backend, "anna", &room, 1), Err(ApiError::NOT_MEMBER));
+        assert_eq!(publish(&mut backend, "anna", &room, 2), Err(ApiError::NOT_MEMBER));
+        assert_eq!(backend.end_fault(at(2), 0), Some(2));
+        assert!(publish(&mut backend, "anna", &room, 3).is_ok());
+        assert_eq!(backend.truth().faults[0].publishes_refused, 2);
+    }
+
+    /// Loses numbers 3, 4, 5 of room 0 for client 1.
+    fn losing(store: bool) -> Backend {
+        let lose = Lose { username: "ws-000001".into(), room: 0, first: 3, count: 3, store };
+        let mut backend = Backend::new(&Config::with_fault(PlantedKind::Lose(lose), None));
+        assert_eq!(backend.begin_fault(at(0), 0), Some(0));
+        backend
+    }
+
+    /// Eight messages, that is, into a room with two connected members.
+    fn publish_ten(backend: &mut Backend) -> (String, Vec<Created>) {
+        let room = room_of(backend, &["ws-000001", "ws-000002"]);
+        open(backend, "ws-000001", 1, 1);
+        open(backend, "ws-000002", 2, 2);
+        let made = (0..8).map(|n| publish(backend, "ws-000002", &room, n).expect("a member")).collect();
+        (room, made)
+    }
+
+    fn numbers(backend: &mut Backend, conn: u64) -> Vec<u32> {
+        messages(backend, conn).iter().filter_map(|event| event.content.mark()?.stamp.n).collect()
+    }
+
+    fn history_len(backend: &mut Backend, who: &str, room: &str) -> usize {
+        history(backend, who, room, Default::default()).expect("a member").events.len()
+    }
+}

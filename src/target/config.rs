@@ -1,0 +1,250 @@
+//! What a target is made of: resolved from a profile, and small enough to go to a child process as JSON.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::profile::{self, Fault, FaultKind, Profile};
+
+use crate::plan::Population;
+
+/// Everything that pods and balancer need to know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// Ids and random choices of faults follow from it.
+    pub seed: u64,
+    /// Unix time, in whole seconds, of [`crate::time::Timestamp::ZERO`] on the target's clock.
+    pub epoch_unix_s: u64,
+    /// API pods; at least 1.
+    pub pods: u32,
+    /// Time between two protocol pings on a connection.
+    pub ping_interval: Duration,
+    /// Unanswered pings after which the pod closes with `ping_timeout`.
+    pub ping_misses: u32,
+    /// Life of the access tokens that the target itself hands out.
+    pub token_lifetime: Duration,
+    /// Frames that wait for one connection; further ones are dropped and counted.
+    pub send_queue: u32,
+    /// Publishes per tenant and second; `None`: no limit.
+    pub send_limit: Option<f64>,
+    /// Entries of a tenant's log that sync and history can still return.
+    pub retention: u32,
+    /// What is in front of the pods.
+    pub balancer: Balancer,
+    /// What goes wrong, in the order of the profile; client-side faults are left out.
+    pub faults: Vec<PlantedFault>,
+}
+
+impl Config {
+    /// From a resolved profile: its `[target.embedded]`, its seed and its target-side faults.
+    pub fn from_profile(profile: &Profile) -> Self {
+        let embedded = &profile.target.embedded;
+        let population = Population::new(&profile.population);
+        let faults = (0..).zip(&profile.faults);
+        Self {
+            seed: profile.seed,
+            epoch_unix_s: EPOCH_OF_SIMULATIONS,
+            pods: embedded.pods.max(1),
+            ping_interval: embedded.ping_interval,
+            ping_misses: embedded.ping_misses,
+            token_lifetime: embedded.token_lifetime,
+            send_queue: embedded.send_queue,
+            send_limit: embedded.send_limit.map(|rate| rate.0),
+            retention: embedded.retention,
+            balancer: Balancer::from_profile(&embedded.balancer),
+            faults: faults
+                .filter_map(|(index, fault)| PlantedFault::new(index, fault, &population))
+                .collect(),
+        }
+    }
+}
+
+/// What is in front of the pods.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Balancer {
+    /// `false`: clients go straight to the pods.
+    pub proxy: bool,
+    /// What makes a client's requests reach the same pod again.
+    pub sticky: Sticky,
+    /// A stream on which nothing passed either way for this long is cut, without a close frame.
+    pub idle_timeout: Duration,
+    /// Time between two health checks of a pod.
+    pub health_interval: Duration,
+}
+
+impl Balancer {
+    fn from_profile(shape: &profile::Balancer) -> Self {
+        Self {
+            proxy: shape.mode == profile::BalancerMode::Proxy,
+            sticky: match shape.sticky {
+                profile::Sticky::None => Sticky::None,
+                profile::Sticky::Cookie => Sticky::Cookie,
+                profile::Sticky::Token => Sticky::Token,
+            },
+            idle_timeout: shape.idle_timeout,
+            health_interval: shape.health_interval,
+        }
+    }
+}
+
+/// What makes a client's requests reach the same pod again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sticky {
+    /// Nothing: round robin.
+    None,
+    /// A cookie set by the balancer.
+    Cookie,
+    /// A hash of the token (query or Authorization header).
+    Token,
+}
+
+/// One target-side fault of the profile.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlantedFault {
+    /// Its index among all faults of the profile.
+    pub index: u32,
+    /// Its name in the profile.
+    pub name: String,
+    /// When it begins, from the beginning of the first phase.
+    pub at: Duration,
+    /// How long it lasts; `None`: to the end of the run.
+    pub duration: Option<Duration>,
+    /// What is done.
+    pub kind: PlantedKind,
+}
+
+impl PlantedFault {
+    fn new(index: u32, fault: &Fault, population: &Population) -> Option<Self> {
+        let kind = match &fault.kind {
+            FaultKind::Reset(_) | FaultKind::Silent(_) | FaultKind::ExpireToken(_) => return None,
+            FaultKind::PodKill(pod) => PlantedKind::PodKill { pod: *pod },
+            FaultKind::IdleTimeout(timeout) => PlantedKind::IdleTimeout { timeout: *timeout },
+            FaultKind::RefusePublishes => PlantedKind::RefusePublishes,
+            FaultKind::RejectTokens(share) => {
+                PlantedKind::RejectTokens { share: share.0, clients: population.clients() }
+            }
+            FaultKind::Lose(lose) => PlantedKind::Lose(Lose {
+                username: population.username(lose.client),
+                // A room index that the client does not have matches no event; the profile refuses it earlier.
+                room: population.rooms_of(lose.client).nth(lose.room as usize).unwrap_or(u32::MAX),
+                first: lose.first,
+                count: lose.count,
+                store: lose.store,
+            }),
+        };
+        Some(Self { index, name: fault.name.clone(), at: fault.at, duration: fault.duration, kind })
+    }
+}
+
+/// What a target-side fault does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum PlantedKind {
+    /// A pod dies; with a duration it comes back.
+    PodKill {
+        /// Its number as in `pod-1`; `None`: drawn from the seed.
+        pod: Option<u32>,
+    },
+    /// The balancer has this idle timeout instead of its own.
+    IdleTimeout {
+        /// The timeout.
+        timeout: Duration,
+    },
+    /// Every publish is refused with `SW_NOT_MEMBER`.
+    RefusePublishes,
+    /// The tokens of this share of the identities are refused.
+    RejectTokens {
+        /// The share; exactly this part of `clients`, rounded.
+        share: f64,
+        /// Clients of the plan, numbered from 0.
+        clients: u32,
+    },
+    /// Events of one room do not reach one participant.
+    Lose(Lose),
+}
+
+impl PlantedKind {
+    /// Planted by the balancer; all others are planted by the pods.
+    pub fn is_balancers(&self) -> bool {
+        matches!(self, Self::IdleTimeout { .. })
+    }
+}
+
+/// Coordinates of lost events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lose {
+    /// Who does not get them.
+    pub username: String,
+    /// Index of the room in the plan, as in the stamp.
+    pub room: u32,
+    /// First sequence number lost.
+    pub first: u32,
+    /// How many in a row.
+    pub count: u32,
+    /// Sync and history hide them from this participant as well.
+    pub store: bool,
+}
+
+impl Lose {
+    /// Whether the event with these coordinates is one of them.
+    pub fn matches(&self, room: u32, n: u32) -> bool {
+        room == self.room && n >= self.first && n - self.first < self.count
+    }
+}
+
+/// 2026-01-01T00:00:00Z; servers put their own start in its place.
+const EPOCH_OF_SIMULATIONS: u64 = 1_767_225_600;
+
+#[cfg(test)]
+impl Config {
+    /// A small target of tests: 2 pods, 30 s pings, no faults.
+    pub(super) fn small() -> Self {
+        Self {
+            seed: 1,
+            epoch_unix_s: EPOCH_OF_SIMULATIONS,
+            pods: 2,
+            ping_interval: Duration::from_secs(30),
+            ping_misses: 2,
+            token_lifetime: Duration::from_secs(3600),
+            send_queue: 8,
+            send_limit: None,
+            retention: 1000,
+            balancer: Balancer {
+                proxy: true,
+                sticky: Sticky::Cookie,
+                idle_timeout: Duration::from_secs(90),
+                health_interval: Duration::from_secs(1),
+            },
+            faults: Vec::new(),
+        }
+    }
+
+    /// The same, with this fault, unending, as its only one.
+    pub(super) fn with_fault(kind: PlantedKind, duration: Option<Duration>) -> Self {
+        let fault = PlantedFault { index: 0, name: "planted".to_owned(), at: Duration::ZERO, duration, kind };
+        Self { faults: vec![fault], ..Self::small() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn coordinates_match_their_range_and_nothing_beside_it() {
+        let lose = Lose { username: "ws-000001".into(), room: 4, first: 3, count: 2, store: false };
+        let hit: Vec<u32> = (0..8).filter(|&n| lose.matches(4, n)).collect();
+        assert_eq!(hit, [3, 4]);
+        assert!(!lose.matches(5, 3));
+    }
+
+    #[test]
+    fn a_config_survives_the_way_to_a_child_process() {
+        let lose = Lose { username: "ws-000001".into(), room: 4, first: 3, count: 2, store: true };
+        let config = Config::with_fault(PlantedKind::Lose(lose), Some(Duration::from_millis(1500)));
+        let text = serde_json::to_string(&config).expect("plain data");
+        assert_eq!(serde_json::from_str::<Config>(&text).expect("its own text"), config);
+        assert!(!text.contains('\n'), "one line of stdin");
+    }
+}

@@ -1,0 +1,180 @@
+//! Who exists: tenants, participants, rooms, and who is a member of what.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::wire::Position;
+
+use super::connection::ConnId;
+use super::ids::Ids;
+use super::log::TenantLog;
+use super::page::WaiterId;
+
+/// Index of a tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct TenantIx(pub(super) usize);
+
+/// Index of a participant, over all tenants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ParticipantIx(pub(super) usize);
+
+/// Index of a room, over all tenants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct RoomIx(pub(super) usize);
+
+/// Everything that is shared by all pods and survives a pod: the database, so to speak.
+///
+/// Its size is bounded by what exists (tenants, identities, rooms) and by the retention of the logs.
+#[derive(Debug, Default)]
+pub(super) struct Registry {
+    tenants: Vec<Tenant>,
+    participants: Vec<Participant>,
+    rooms: Vec<Room>,
+    by_name: HashMap<Arc<str>, TenantIx>,
+    by_room_id: HashMap<Uuid, RoomIx>,
+}
+
+impl Registry {
+    /// The tenant of this name, made on first sight.
+    pub(super) fn tenant_named(&mut self, name: &Arc<str>, ids: &Ids, retention: u32) -> TenantIx {
+        if let Some(&tenant) = self.by_name.get(name) {
+            return tenant;
+        }
+        let tenant = TenantIx(self.tenants.len());
+        let id = ids.of_tenant(name);
+        self.tenants.push(Tenant { id, log: TenantLog::new(retention), by_username: HashMap::new() });
+        self.by_name.insert(Arc::clone(name), tenant);
+        tenant
+    }
+
+    /// The participant of this name in this tenant, made on first sight.
+    pub(super) fn participant_named(
+        &mut self,
+        tenant: TenantIx,
+        username: &Arc<str>,
+        ids: &mut Ids,
+    ) -> ParticipantIx {
+        let by_username = &mut self.tenants[tenant.0].by_username;
+        *by_username.entry(Arc::clone(username)).or_insert_with(|| {
+            let participant = ParticipantIx(self.participants.len());
+            self.participants.push(Participant {
+                id: ids.uuid(),
+                tenant,
+                username: Arc::clone(username),
+                memberships: Vec::new(),
+                connections: Vec::new(),
+                waiters: Vec::new(),
+                hidden: Vec::new(),
+                used_refresh: VecDeque::new(),
+            });
+            participant
+        })
+    }
+
+    pub(super) fn add_room(&mut self, tenant: TenantIx, id: Uuid) -> RoomIx {
+        let index = RoomIx(self.rooms.len());
+        self.rooms.push(Room {
+            id,
+            tenant,
+            archived: false,
+            members: Vec::new(),
+            positions: VecDeque::new(),
+            published: HashMap::new(),
+        });
+        self.by_room_id.insert(id, index);
+        index
+    }
+
+    /// The room of this id, if it is one of this tenant.
+    pub(super) fn find_room(&self, tenant: TenantIx, id: &str) -> Option<RoomIx> {
+        let room = *self.by_room_id.get(&Uuid::try_parse(id).ok()?)?;
+        (self.room(room).tenant == tenant).then_some(room)
+    }
+
+    pub(super) fn tenant(&self, tenant: TenantIx) -> &Tenant {
+        &self.tenants[tenant.0]
+    }
+
+    pub(super) fn tenant_mut(&mut self, tenant: TenantIx) -> &mut Tenant {
+        &mut self.tenants[tenant.0]
+    }
+
+    pub(super) fn participant(&self, participant: ParticipantIx) -> &Participant {
+        &self.participants[participant.0]
+    }
+
+    pub(super) fn participant_mut(&mut self, participant: ParticipantIx) -> &mut Participant {
+        &mut self.participants[participant.0]
+    }
+
+    pub(super) fn room(&self, room: RoomIx) -> &Room {
+        &self.rooms[room.0]
+    }
+
+    pub(super) fn room_mut(&mut self, room: RoomIx) -> &mut Room {
+        &mut self.rooms[room.0]
+    }
+}
+
+/// One tenant.
+#[derive(Debug)]
+pub(super) struct Tenant {
+    pub(super) id: Uuid,
+    pub(super) log: TenantLog,
+    by_username: HashMap<Arc<str>, ParticipantIx>,
+}
+
+/// One identity in its tenant.
+#[derive(Debug)]
+pub(super) struct Participant {
+    pub(super) id: Uuid,
+    pub(super) tenant: TenantIx,
+    pub(super) username: Arc<str>,
+    /// Rooms it is or was in, in the order it first entered them.
+    pub(super) memberships: Vec<Membership>,
+    /// Its open connections, on whatever pod, oldest first.
+    pub(super) connections: Vec<ConnId>,
+    /// Its blocked sync requests.
+    pub(super) waiters: Vec<WaiterId>,
+    /// Positions that a planted fault hides from it, ascending.
+    pub(super) hidden: Vec<Position>,
+    /// The refresh tokens it used last.
+    pub(super) used_refresh: VecDeque<u64>,
+}
+
+impl Participant {
+    pub(super) fn membership(&self, room: RoomIx) -> Option<&Membership> {
+        self.memberships.iter().find(|membership| membership.room == room)
+    }
+
+    /// What the participant may see of a room: all of it while it is a member, and up to its leave afterwards
+    /// (documented is only that rooms the caller has left are visible; where they end is ours).
+    pub(super) fn sees(&self, membership: &Membership, position: Position) -> bool {
+        membership.left_at.is_none_or(|left| position <= left)
+            && self.hidden.binary_search(&position).is_err()
+    }
+}
+
+/// A room that somebody is or was in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Membership {
+    pub(super) room: RoomIx,
+    /// The tenant's newest position when it left; `None`: it is a member.
+    pub(super) left_at: Option<Position>,
+}
+
+/// One room.
+#[derive(Debug)]
+pub(super) struct Room {
+    pub(super) id: Uuid,
+    pub(super) tenant: TenantIx,
+    pub(super) archived: bool,
+    /// In the order they came.
+    pub(super) members: Vec<ParticipantIx>,
+    /// Positions of its retained events, ascending.
+    pub(super) positions: VecDeque<Position>,
+    /// Position of each retained event that had an `event_uuid`.
+    pub(super) published: HashMap<Uuid, Position>,
+}
