@@ -80,13 +80,17 @@ struct Cluster {
 
 /// The densest window of lives, 10 % (at least half a second) wide, that ends below the ping interval.
 fn densest(lives: &Distribution, ping_interval: Duration) -> Option<Cluster> {
-    let values: Vec<(u64, u64)> =
-        lives.histogram.iter_recorded().map(|value| (value.value_iterated_to(), value.count_at_value())).collect();
+    let values: Vec<(u64, u64)> = lives
+        .histogram
+        .iter_recorded()
+        .map(|value| (value.value_iterated_to(), value.count_at_value()))
+        .collect();
     let limit = u64::try_from(ping_interval.as_micros()).unwrap_or(u64::MAX);
     let mut best: Option<(u64, u64)> = None;
     for (index, &(from, _)) in values.iter().enumerate() {
         let to = from + (from / 10).max(500_000);
-        let count = values[index..].iter().take_while(|&&(value, _)| value <= to).map(|&(_, count)| count).sum();
+        let count =
+            values[index..].iter().take_while(|&&(value, _)| value <= to).map(|&(_, count)| count).sum();
         if to < limit && best.is_none_or(|(_, most)| count > most) {
             best = Some((from, count));
         }
@@ -154,7 +158,8 @@ mod tests {
 
     #[test]
     fn connections_that_all_die_young_name_the_symptom_and_its_remedy() {
-        let twenty = remarks(|_, c| c.lifetimes = sample::distribution((0..40).map(|n| 20_000_000 + n * 20_000)));
+        let twenty =
+            remarks(|_, c| c.lifetimes = sample::distribution((0..40).map(|n| 20_000_000 + n * 20_000)));
         assert!(twenty.contains("about 20 s after they began, while pings come every 30 s"), "{twenty}");
         assert!(twenty.contains("75 to 90 s advised"));
     }

@@ -418,4 +418,39 @@ mod tests {
         let text = serde_json::to_string_pretty(&summary).expect("a summary is JSON");
         assert_eq!(serde_json::from_str::<Summary>(&text).expect("and reads back"), summary);
     }
+
+    /// Real output against `reports/summary.schema.json`, which allows no key that it does not know.
+    #[test]
+    fn real_output_keeps_to_its_schema() {
+        let schema = include_str!("../../reports/summary.schema.json");
+        let schema = serde_json::from_str(schema).expect("the schema is JSON");
+        let validator = jsonschema::validator_for(&schema).expect("the schema is one");
+        let mut bad = sample::collected();
+        bad.deliveries.expected += 1;
+        bad.server = Default::default();
+        bad.latency.clear();
+        bad.faults[0].affected = None;
+        bad.harness.refused.insert("audit queue", 3);
+        bad.disconnects.by_close_code.insert(4003, 2);
+        bad.oddities.insert("unknown_type", 1);
+        bad.harness.stopped_by = Some("health failing".to_owned());
+        for collected in [Collected::default(), sample::collected(), bad] {
+            let value = serde_json::to_value(summary(&collected)).expect("a summary is JSON");
+            let errors: Vec<String> = validator
+                .iter_errors(&value)
+                .map(|error| format!("{}: {error}", error.instance_path()))
+                .collect();
+            assert!(errors.is_empty(), "{errors:#?}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_the_schema_does_not_know_is_refused_by_it() {
+        let schema = serde_json::from_str(include_str!("../../reports/summary.schema.json")).expect("JSON");
+        let validator = jsonschema::validator_for(&schema).expect("a schema");
+        let mut value = serde_json::to_value(summary(&sample::collected())).expect("a summary is JSON");
+        assert!(validator.is_valid(&value));
+        value["deliveries"]["lost"] = 1.into();
+        assert!(!validator.is_valid(&value));
+    }
 }
