@@ -325,6 +325,7 @@ fn cause_name(cause: Cause) -> &'static str {
         Cause::Silent => "silent",
         Cause::NoHello => "no_hello",
         Cause::Protocol => "protocol",
+        Cause::BridgeFailed => "bridge_failed",
         Cause::Left => "left",
     }
 }
