@@ -190,8 +190,8 @@ mod tests {
         assert_eq!((cost.clients, cost.tenants, cost.logins, cost.rooms, cost.joins), (100, 2, 100, 8, 200));
         // 5 s at half of 50/s, 20 s at 50/s.
         assert!(cost.publishes.exact && cost.publishes.count.abs_diff(1_125) <= 8, "{:?}", cost.publishes);
-        // 25 members; half of them in the mean while the ramp lasts.
-        assert_eq!(cost.deliveries, Count { count: 125 * 25 / 2 + 1_000 * 25, exact: false });
+        // 25 members; half of them in the mean while the ramp lasts: 125 × 12.5 + 1,000 × 25.
+        assert_eq!(cost.deliveries, Count { count: 26_563, exact: false });
         assert_eq!(cost.stored_rows.count, cost.publishes.count + 16);
     }
 

@@ -9,7 +9,6 @@ mod profile;
 mod progress;
 mod rails;
 mod run;
-mod target;
 
 use std::process::ExitCode;
 
@@ -54,10 +53,10 @@ struct Cli {
 
 const FIRST_STEPS: &str = "\
 First steps:
-  wavesoak run smoke                        a first run, under 30 s, against a reference ScaiWave of its own
-  wavesoak run ci --format json             the same for a script: summary.json on stdout, progress on stderr
-  wavesoak profile reference                every key of a profile, with its default and its reason
-  wavesoak help run                         how to run against a deployment, and what the exit codes say
+  wavesoak run smoke                  a first run, under 30 s, against a ScaiWave of its own
+  wavesoak run ci --format json       for a script: summary.json on stdout, progress on stderr
+  wavesoak profile reference          every key of a profile, with its default and its reason
+  wavesoak run --help                 running against a deployment; what the exit codes say
 
 Exit codes:
   0 objectives met · 1 internal error · 2 usage, profile or preflight error, no client started
@@ -65,25 +64,16 @@ Exit codes:
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a profile to its verdict
     Run(Box<run::RunArgs>),
-    /// Stand up the reference target alone
-    Target(Box<target::TargetArgs>),
-    /// Check, show and explain profiles
     #[command(subcommand)]
     Profile(profile::ProfileCommand),
-    /// The processes that the embedded target is made of
-    #[command(hide = true)]
-    TargetPart(target::PartArgs),
 }
 
 impl Command {
     fn call(self) -> Result<Exit, Failure> {
         match self {
             Self::Run(args) => run::run(&args),
-            Self::Target(args) => target::run(&args),
             Self::Profile(command) => profile::run(command),
-            Self::TargetPart(args) => target::part(&args),
         }
     }
 }
