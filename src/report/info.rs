@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::profile::Profile;
 
-/// Which run this is. All but `duration` is known before the first client starts.
+/// Which run this is. All but `duration` and `finished` is known before the first client starts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunInfo {
     /// Fresh for every run.
@@ -21,6 +21,9 @@ pub struct RunInfo {
     pub started_at: jiff::Timestamp,
     /// From `started_at` to now.
     pub duration: Duration,
+    /// The run is over, or was cut short in good order: its books are closed and must balance. Until then
+    /// publishes are under way and gaps are open.
+    pub finished: bool,
     /// "embedded", or the host (and port) of the deployment; never a URL, which may hold a secret.
     pub target: String,
     /// Of wavesoak.
@@ -37,6 +40,7 @@ impl RunInfo {
             shard: "1/1".to_owned(),
             started_at,
             duration: Duration::ZERO,
+            finished: false,
             target: profile.target.url.as_deref().map_or("embedded", authority).to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }

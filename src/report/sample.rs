@@ -255,5 +255,6 @@ pub(crate) fn info() -> RunInfo {
     let started_at = "2026-05-17T13:10:03.25Z".parse().expect("a time");
     let mut info = RunInfo::new(&profile(), uuid::Uuid::nil(), started_at);
     info.duration = Duration::from_millis(28_500);
+    info.finished = true;
     info
 }

@@ -63,8 +63,9 @@ pub(super) fn sections(summary: &Summary) -> Vec<Section> {
 /// The run in one line.
 pub(super) fn headline(summary: &Summary) -> String {
     format!(
-        "{} · profile {} · seed {} · target {} · {}",
+        "{}{} · profile {} · seed {} · target {} · {}",
         summary.verdict.to_string().to_uppercase(),
+        if summary.partial { " so far" } else { "" },
         summary.profile,
         summary.seed,
         summary.target,

@@ -34,6 +34,8 @@ pub struct Summary {
     pub started_at: String,
     /// From then to the end of the drain.
     pub duration_s: f64,
+    /// The run was not over when this was written: everything is as far as it had come.
+    pub partial: bool,
     /// "embedded", or the host of the deployment.
     pub target: String,
     /// Of wavesoak.
@@ -70,7 +72,7 @@ pub struct Summary {
     pub oddities: BTreeMap<String, u64>,
     /// Sentences that help to read the numbers, with the setting or the remedy that belongs to them.
     pub remarks: Vec<String>,
-    /// Equations that do not hold; anything here is a bug of wavesoak.
+    /// Equations that do not hold at the end; anything here is a bug of wavesoak. Empty while `partial`.
     pub imbalances: Vec<Imbalance>,
 }
 
@@ -194,6 +196,7 @@ impl Summary {
             shard: info.shard.clone(),
             started_at: info.utc(crate::time::Timestamp::ZERO),
             duration_s: seconds(info.duration),
+            partial: !info.finished,
             target: info.target.clone(),
             version: info.version.clone(),
             verdict: verdict.outcome,
@@ -212,11 +215,15 @@ impl Summary {
             lifetimes_us: Latency::of(&collected.lifetimes),
             oddities: collected.oddities.iter().map(|(name, &count)| ((*name).to_owned(), count)).collect(),
             remarks: remarks::of(profile, collected),
-            imbalances: imbalances(&collected.publishes, &collected.deliveries),
+            imbalances: if info.finished {
+                imbalances(&collected.publishes, &collected.deliveries)
+            } else {
+                Vec::new()
+            },
         }
     }
 
-    /// The five equations of the contract.
+    /// The five equations of the contract; of a run that is over.
     ///
     /// # Errors
     ///
@@ -402,6 +409,15 @@ mod tests {
             let found = summary(&collected).books().expect_err("one does not hold");
             assert_eq!(found.len(), 1, "equation {index}: {found:?}");
         }
+    }
+
+    #[test]
+    fn the_books_of_a_run_that_goes_on_are_open() {
+        let (profile, mut collected, mut info) = (sample::profile(), sample::collected(), sample::info());
+        collected.publishes.intended += 3;
+        info.finished = false;
+        let summary = Summary::new(&profile, &collected, &judge(&profile, &collected), &info);
+        assert!(summary.partial && summary.imbalances.is_empty());
     }
 
     #[test]

@@ -16,6 +16,7 @@ use thiserror::Error;
 
 use super::{RunInfo, Summary, junit, markdown};
 use crate::collector::collected::{Collected, Distribution, Finding, IntervalRow, Metric};
+use crate::time::Timestamp;
 use histograms::HistogramLog;
 use log::RunLog;
 
@@ -108,7 +109,8 @@ impl RunDirectory {
         written.map_err(|source| self.unwritten(HISTOGRAMS, source))
     }
 
-    /// Appends findings; their `at` is filled in from `at_ns`. The caller caps them per kind.
+    /// Appends findings; `at`, `connected_at` and `disconnected_at` are filled in from their nanoseconds. The
+    /// caller caps them per kind.
     ///
     /// # Errors
     ///
@@ -116,8 +118,14 @@ impl RunDirectory {
     pub fn findings(&mut self, findings: &[Finding]) -> Result<(), DirectoryError> {
         let mut lines = Vec::new();
         for finding in findings {
-            let at = self.info.utc(crate::time::Timestamp::from_nanos(finding.at_ns));
-            let written = serde_json::to_writer(&mut lines, &Finding { at, ..finding.clone() });
+            let utc = |nanos| self.info.utc(Timestamp::from_nanos(nanos));
+            let dated = Finding {
+                at: utc(finding.at_ns),
+                connected_at: finding.connected_ns.map(utc),
+                disconnected_at: finding.disconnected_ns.map(utc),
+                ..finding.clone()
+            };
+            let written = serde_json::to_writer(&mut lines, &dated);
             written.map_err(|source| self.unwritten(FINDINGS, source.into()))?;
             lines.push(b'\n');
         }
@@ -210,7 +218,13 @@ mod tests {
             let row = sample::row(f64::from(second));
             directory.interval(&row, Duration::from_secs(1), &collected.latency).expect("written");
         }
-        let finding = Finding { at_ns: 1_500_000_000, kind: "missed", n: Some(3), ..Finding::default() };
+        let finding = Finding {
+            at_ns: 1_500_000_000,
+            connected_ns: Some(0),
+            kind: "missed",
+            n: Some(3),
+            ..Finding::default()
+        };
         directory.findings(&[finding.clone(), finding]).expect("written");
         directory.log("start", "it begins");
         let summary = Summary::new(&profile, &collected, &judge(&profile, &collected), &info);
@@ -259,7 +273,8 @@ mod tests {
         let text = read(&written(out.path()), FINDINGS);
         let expected = "{\"at\":\"2026-05-17T13:10:04.750Z\",\"kind\":\"missed\",\"client\":null,\"username\":null,\
             \"participant_id\":null,\"tenant_id\":null,\"room_id\":null,\"n\":3,\"event_id\":null,\
-            \"position\":null,\"session_id\":null,\"server_name\":null,\"connected_at\":null,\
+            \"position\":null,\"session_id\":null,\"server_name\":null,\
+            \"connected_at\":\"2026-05-17T13:10:03.250Z\",\
             \"disconnected_at\":null,\"place\":null,\"store\":null}";
         assert_eq!(text.lines().collect::<Vec<_>>(), [expected, expected]);
     }
