@@ -267,11 +267,6 @@ impl Pool {
         Self { endpoint, idle: RefCell::new(Vec::new()), permits: Semaphore::new(size.max(1)) }
     }
 
-    /// Where it leads.
-    pub fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
-    }
-
     /// One exchange; waits for a free connection no longer than `deadline`. `request` is called right before the
     /// first byte can leave.
     ///
@@ -292,11 +287,6 @@ impl Pool {
         let answer = exchange(&mut slot, &self.endpoint, deadline, limit, request).await;
         self.idle.borrow_mut().extend(slot);
         answer
-    }
-
-    /// Closes the connections that are not in use.
-    pub fn close_idle(&self) {
-        self.idle.borrow_mut().clear();
     }
 }
 

@@ -3,7 +3,6 @@
 //! The highest marker position of a tenant is where its clients start (protocol.md, section 7): hello carries none, and
 //! `since=0` would replay a tenant's whole history.
 
-use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
@@ -116,7 +115,7 @@ pub async fn provision(
     population: &Population,
     run: Uuid,
     paces: Paces,
-    note: &RefCell<dyn FnMut(&str)>,
+    note: &mut dyn FnMut(&str),
 ) -> Result<Provisioned, ProvisionError> {
     let pools = line
         .endpoints
@@ -124,24 +123,24 @@ pub async fn provision(
         .map(|endpoint| Pool::new(Rc::clone(endpoint), CONNECTIONS.div_ceil(line.endpoints.len())));
     let job = Job { line, population, run: run.hyphenated().to_string(), id: run, pools: pools.collect() };
 
-    say(note, &format!("signing in {} identities", population.clients()));
+    note(&format!("signing in {} identities", population.clients()));
     let registered = job.all(paces.logins, population.clients(), |client| job.register(client)).await?;
     let tenants = tenants_of(population, &registered)?;
     let participants = registered.into_iter().map(|registered| registered.participant_id).collect();
 
-    say(note, &format!("making {} rooms", population.rooms()));
+    note(&format!("making {} rooms", population.rooms()));
     let rooms = job.all(paces.rooms, population.rooms(), |room| job.make_room(room)).await?;
     let rooms: Rc<[Box<str>]> = rooms.into();
 
     let joins = joins(population);
-    say(note, &format!("entering them: {} memberships", joins.len()));
+    note(&format!("entering them: {} memberships", joins.len()));
     let join = |index: u32| {
         let (client, room) = joins[index as usize];
         job.join(client, room, &rooms[room as usize])
     };
     job.all(paces.rooms, u32::try_from(joins.len()).unwrap_or(u32::MAX), join).await?;
 
-    say(note, "publishing one marker in each");
+    note("publishing one marker in each");
     let markers =
         job.all(paces.markers, population.rooms(), |room| job.mark(room, &rooms[room as usize])).await?;
     let highest = |tenant| population.rooms_of_tenant(tenant).filter_map(|room| markers[room as usize]).max();
@@ -176,10 +175,6 @@ fn tenants_of(population: &Population, registered: &[Registered]) -> Result<Vec<
         tenants.push(expected);
     }
     Ok(tenants)
-}
-
-fn say(note: &RefCell<dyn FnMut(&str)>, line: &str) {
-    (note.borrow_mut())(line);
 }
 
 struct Job<'a> {

@@ -105,12 +105,6 @@ impl Publisher {
         Fetched { history: matches!(what, Fetch::History { .. }), answer, refreshed }
     }
 
-    /// Closes what is not in use.
-    pub fn close_idle(&self) {
-        self.sends.close_idle();
-        self.audits.close_idle();
-    }
-
     async fn look_up(&self, client: u32, what: Fetch) -> Result<Answer, SyncTrouble> {
         let (path, limit) = match what {
             Fetch::Sync { since, limit } => (api::sync(since, limit, Duration::ZERO), limit),
@@ -189,10 +183,6 @@ impl Pools {
 
     fn of(&self, line: &Line, client: u32) -> &Pool {
         &self.0[line.endpoint_index(client)]
-    }
-
-    fn close_idle(&self) {
-        self.0.iter().for_each(Pool::close_idle);
     }
 }
 

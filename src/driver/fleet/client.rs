@@ -361,3 +361,14 @@ async fn sync(fleet: Rc<Fleet>, mut http: Option<Connection>, request: SyncReque
     let answer = exchange(&mut http, line.endpoint(client), deadline, api::page_bytes(limit), request).await;
     Synced { id, answer, http }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lives_as_long_as_a_client_stays_small() {
+        // With the read buffer, the socket's registration and the ledger, a client has 3 KiB (performance.md).
+        assert!(size_of::<Client>() <= 1024, "{} bytes", size_of::<Client>());
+    }
+}

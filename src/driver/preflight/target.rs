@@ -1,5 +1,6 @@
 //! Is it there, is it healthy, is it ScaiWave, and is nobody else on it?
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use http::header::HeaderValue;
@@ -56,8 +57,8 @@ pub enum TargetError {
     Occupied(u64),
 }
 
-/// Looks at every endpoint, and at the `/metrics` of every pod. Returns how many connections there are already, if the
-/// pods tell.
+/// Looks at every endpoint, and at the `/metrics` of every pod. Returns what those said, before any client: `None` for
+/// a pod that did not answer, which is no reason to refuse.
 ///
 /// # Errors
 ///
@@ -65,30 +66,26 @@ pub enum TargetError {
 pub async fn inspect(
     clock: &Clock,
     agent: &HeaderValue,
-    endpoints: &[impl AsRef<Endpoint>],
-    metrics: &[Endpoint],
+    endpoints: &[Rc<Endpoint>],
+    metrics: &[Rc<Endpoint>],
     shared: bool,
-) -> Result<Option<u64>, TargetError> {
+) -> Result<Vec<Option<String>>, TargetError> {
     let visitor = Visitor { clock, agent };
     for endpoint in endpoints {
-        let endpoint = endpoint.as_ref();
         endpoint.resolve().await?;
         visitor.health(endpoint).await?;
         visitor.recognise(endpoint).await?;
     }
     let mut servers = Servers::new(metrics.len(), false);
+    let mut texts = Vec::new();
     for (index, endpoint) in (0..).zip(metrics) {
-        // A pod whose metrics cannot be read is no reason to refuse: the report says that it was not exposed.
-        if endpoint.resolve().await.is_ok()
-            && let Ok(answer) = visitor.get(endpoint, "").await
-            && answer.is_success()
-        {
-            servers.scraped(index, std::str::from_utf8(&answer.body).ok());
-        }
+        let text = visitor.metrics(endpoint).await;
+        servers.scraped(index, text.as_deref());
+        texts.push(text);
     }
     match servers.connections() {
         Some(strangers) if strangers > STRANGERS && !shared => Err(TargetError::Occupied(strangers)),
-        connections => Ok(connections),
+        _ => Ok(texts),
     }
 }
 
@@ -111,6 +108,12 @@ impl Visitor<'_> {
             },
             _ => TargetError::Unreachable { authority, source },
         })
+    }
+
+    async fn metrics(&self, endpoint: &Endpoint) -> Option<String> {
+        endpoint.resolve().await.ok()?;
+        let answer = self.get(endpoint, "").await.ok().filter(Answer::is_success)?;
+        String::from_utf8(answer.body.into()).ok()
     }
 
     async fn health(&self, endpoint: &Endpoint) -> Result<(), TargetError> {

@@ -1,7 +1,7 @@
 //! The run directory on a thread of its own: no file may keep the fleet waiting.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
@@ -47,22 +47,20 @@ pub(super) struct Recorder {
     thread: JoinHandle<Writer>,
     backlog: VecDeque<Job>,
     lost: u64,
-    path: PathBuf,
 }
 
 impl Recorder {
     /// Begins to write into a directory that has been opened.
-    pub(super) fn begin(directory: RunDirectory, profile: Arc<Profile>, info: RunInfo) -> std::io::Result<Self> {
+    pub(super) fn begin(
+        directory: RunDirectory,
+        profile: Arc<Profile>,
+        info: RunInfo,
+    ) -> std::io::Result<Self> {
         let (sender, jobs) = sync_channel(CHANNEL);
-        let path = directory.path().to_owned();
         let writer = Writer { directory, profile, info, first_error: None };
-        let thread = std::thread::Builder::new().name("recorder".to_owned()).spawn(|| writer.write_all(jobs))?;
-        Ok(Self { sender, thread, backlog: VecDeque::new(), lost: 0, path })
-    }
-
-    /// The run directory.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+        let thread =
+            std::thread::Builder::new().name("recorder".to_owned()).spawn(|| writer.write_all(jobs))?;
+        Ok(Self { sender, thread, backlog: VecDeque::new(), lost: 0 })
     }
 
     /// Has this written, when its turn comes.
@@ -98,7 +96,7 @@ impl Recorder {
         findings: Vec<Finding>,
         last: &Snapshot,
     ) -> Result<(Summary, PathBuf), DirectoryError> {
-        let Self { sender, thread, backlog, lost, path } = self;
+        let Self { sender, thread, backlog, lost } = self;
         for job in backlog {
             if sender.send(job).is_err() {
                 break;
@@ -110,13 +108,15 @@ impl Recorder {
             Err(panic) => std::panic::resume_unwind(panic),
         };
         if lost > 0 {
-            writer.directory.log("recorder", &format!("{lost} intervals or lines were lost: the disk was too slow"));
+            writer
+                .directory
+                .log("recorder", &format!("{lost} intervals or lines were lost: the disk was too slow"));
         }
         writer.keep(|directory| directory.findings(&findings));
         let summary = writer.rewrite(last);
         match writer.first_error {
             Some(error) => Err(error),
-            None => Ok((summary, path)),
+            None => Ok((summary, writer.directory.path().to_owned())),
         }
     }
 }

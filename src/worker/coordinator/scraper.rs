@@ -1,6 +1,6 @@
 //! Looks at every pod's `/metrics` and at the target's `/health`, apart from everything else.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,8 +12,11 @@ use crate::driver::api;
 use crate::driver::clock::Clock;
 use crate::driver::endpoint::Endpoint;
 use crate::driver::http::{Answer, Call, Connection, exchange};
+use crate::time::Timestamp;
 use crate::worker::conductor::Event;
 
+/// Time between two look-ups of the target's host: a deployment may move to other addresses while a soak goes on.
+const LOOKUP: Duration = Duration::from_secs(30);
 /// Time to an answer, however far apart looks are.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -23,14 +26,20 @@ pub(super) struct Scraper {
     agent: HeaderValue,
     metrics: Vec<Rc<Place>>,
     health: Vec<Rc<Place>>,
+    next_lookup: Cell<Timestamp>,
 }
 
 impl Scraper {
     /// `metrics` are whole URLs of `/metrics`; `endpoints` are asked for `/health`.
-    pub(super) fn new(clock: Clock, agent: HeaderValue, metrics: Vec<Rc<Endpoint>>, endpoints: &[Rc<Endpoint>]) -> Self {
+    pub(super) fn new(
+        clock: Clock,
+        agent: HeaderValue,
+        metrics: Vec<Rc<Endpoint>>,
+        endpoints: &[Rc<Endpoint>],
+    ) -> Self {
         let metrics = metrics.into_iter().map(|endpoint| Place::new(endpoint, "")).collect();
         let health = endpoints.iter().map(|endpoint| Place::new(Rc::clone(endpoint), api::HEALTH)).collect();
-        Self { clock, agent, metrics, health }
+        Self { clock, agent, metrics, health, next_lookup: Cell::new(clock.now() + LOOKUP) }
     }
 
     /// Begins a look at everything that is not being looked at already.
@@ -38,6 +47,11 @@ impl Scraper {
         for index in 0..self.metrics.len() {
             let (scraper, stage) = (Rc::clone(self), Rc::clone(stage));
             drop(spawn_local(async move { scraper.scrape(index, &stage).await }));
+        }
+        if self.clock.now() >= self.next_lookup.get() {
+            self.next_lookup.set(self.clock.now() + LOOKUP);
+            let scraper = Rc::clone(self);
+            drop(spawn_local(async move { scraper.look_up().await }));
         }
         let (scraper, stage) = (Rc::clone(self), Rc::clone(stage));
         drop(spawn_local(async move {
@@ -51,6 +65,13 @@ impl Scraper {
     pub(super) async fn scrape_all(&self, stage: &Rc<Stage>) {
         for index in 0..self.metrics.len() {
             self.scrape(index, stage).await;
+        }
+    }
+
+    async fn look_up(&self) {
+        for place in self.metrics.iter().chain(&self.health) {
+            // The old addresses stay: whether they are still good, the next connection will tell.
+            let _ = place.endpoint.resolve().await;
         }
     }
 

@@ -28,7 +28,12 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    pub(super) fn new(clock: Clock, conductor: Conductor, publisher: Rc<Publisher>, ground: Rc<Ground>) -> Rc<Self> {
+    pub(super) fn new(
+        clock: Clock,
+        conductor: Conductor,
+        publisher: Rc<Publisher>,
+        ground: Rc<Ground>,
+    ) -> Rc<Self> {
         Rc::new(Self {
             clock,
             conductor: RefCell::new(conductor),
@@ -134,7 +139,10 @@ pub(super) struct Watch(pub(super) std::rc::Weak<Stage>);
 
 impl Watcher for Watch {
     fn observe(&self, now: Timestamp, client: u32, observation: &Observation) {
-        if let Some(stage) = self.0.upgrade() {
+        // Once the books are closed, the leaving of clients is nobody's business.
+        if let Some(stage) = self.0.upgrade()
+            && !stage.is_finished()
+        {
             stage.conductor.borrow_mut().observe(now, client, observation);
         }
     }
