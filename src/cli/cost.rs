@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::plan::{Plan, Shard};
-use crate::profile::{Payload, PAYLOAD_MAX, Profile, TrafficStart};
+use crate::profile::{PAYLOAD_MAX, Payload, Profile, TrafficStart};
 
 /// The load of a run at its busiest, a second.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -134,7 +134,8 @@ mod tests {
 
     #[test]
     fn codes_are_the_contracts() {
-        let all = [Exit::Passed, Exit::Internal, Exit::Usage, Exit::Failed, Exit::Inconclusive, Exit::Interrupted];
+        let all =
+            [Exit::Passed, Exit::Internal, Exit::Usage, Exit::Failed, Exit::Inconclusive, Exit::Interrupted];
         assert_eq!(all.map(Exit::code), [0, 1, 2, 3, 4, 130]);
     }
 }

@@ -18,7 +18,9 @@ struct StdoutError {
 pub(super) fn data(text: &str) -> Result<(), Failure> {
     let mut stdout = anstream::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(source) if source.kind() != io::ErrorKind::BrokenPipe => Err(Failure::internal(StdoutError { source })),
+        Err(source) if source.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::internal(StdoutError { source }))
+        }
         _ => Ok(()),
     }
 }

@@ -104,8 +104,12 @@ mod tests {
 
     #[test]
     fn a_line_says_where_the_run_is() {
-        let view =
-            ProgressView::from_row(&sample::row(12.0), Duration::from_secs(1), Some(Duration::from_secs(3_725)), 3);
+        let view = ProgressView::from_row(
+            &sample::row(12.0),
+            Duration::from_secs(1),
+            Some(Duration::from_secs(3_725)),
+            3,
+        );
         assert_eq!(
             line(&view),
             "  0:12 hold · 100 of 100 live · 50 publishes/s · 2,500 events/s · 0 open gaps · 3 missed · 1:02:05 left"

@@ -78,7 +78,9 @@ pub(super) fn check(profile: &mut Profile, confirmed: Option<&str>) -> Result<Cl
     if !profile.target.allow.iter().any(|allowed| is(allowed)) {
         match confirmed {
             Some(confirmed) if is(confirmed) => {}
-            Some(confirmed) => return Err(RailError::OtherConfirmed { host, confirmed: confirmed.to_owned() }),
+            Some(confirmed) => {
+                return Err(RailError::OtherConfirmed { host, confirmed: confirmed.to_owned() });
+            }
             None => return Err(RailError::NotConfirmed { host }),
         }
     }
@@ -96,7 +98,9 @@ pub(super) fn check(profile: &mut Profile, confirmed: Option<&str>) -> Result<Cl
 
 fn within_limits(profile: &Profile, host: &str) -> Result<(), RailError> {
     let (limits, load) = (&profile.limits, Load::of(profile));
-    let above = |what, asked, key, limit| Err(RailError::AboveLimit { host: host.to_owned(), what, asked, key, limit });
+    let above = |what, asked, key, limit| {
+        Err(RailError::AboveLimit { host: host.to_owned(), what, asked, key, limit })
+    };
     if profile.population.clients > limits.clients {
         let (asked, limit) = (profile.population.clients.to_string(), limits.clients.to_string());
         return above("population.clients", asked, "clients", limit);
@@ -190,7 +194,9 @@ mod tests {
 
     #[test]
     fn a_confirmed_or_listed_host_runs_with_its_logins_slowed() {
-        let expected = Ok(Cleared { notes: vec!["auth.login_rate is lowered from 200/s to limits.logins = 5/s".into()] });
+        let expected = Ok(Cleared {
+            notes: vec!["auth.login_rate is lowered from 200/s to limits.logins = 5/s".into()],
+        });
         let quiet = |url| {
             let mut profile = profile_for(url);
             profile.traffic.rate = Rate(10.0);
@@ -224,7 +230,8 @@ mod tests {
 
     #[test]
     fn an_error_shows_no_token() {
-        let told = check(&mut profile_for("user:secret@host?token=secret"), None).expect_err("no host").to_string();
+        let told =
+            check(&mut profile_for("user:secret@host?token=secret"), None).expect_err("no host").to_string();
         assert!(!told.contains("secret"), "{told}");
     }
 }

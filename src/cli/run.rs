@@ -13,6 +13,7 @@ use super::{dry_run, output, rails};
 use crate::profile::Profile;
 use crate::report::run::{RunError, RunOptions, RunOutcome};
 use crate::report::terminal;
+use crate::worker::coordinator;
 
 /// Run a profile to its verdict.
 ///
@@ -79,7 +80,9 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     if let Err(imbalances) = outcome.summary.books() {
         let equations: Vec<String> = imbalances
             .iter()
-            .map(|imbalance| format!("{} ({} against {})", imbalance.equation, imbalance.left, imbalance.right))
+            .map(|imbalance| {
+                format!("{} ({} against {})", imbalance.equation, imbalance.left, imbalance.right)
+            })
             .collect();
         return Err(Failure::internal(OwnError::Books(equations.join("; "))));
     }
@@ -88,14 +91,10 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, Failure> {
 
 fn drive(profile: Profile, args: &RunArgs) -> Result<RunOutcome, Failure> {
     let exe = std::env::current_exe().map_err(|error| Failure::internal(OwnError::Exe(error)))?;
-    let options = RunOptions {
-        out: args.out.clone(),
-        shared: args.shared,
-        exe,
-        profile_toml: profile.to_toml(),
-    };
+    let options =
+        RunOptions { out: args.out.clone(), shared: args.shared, exe, profile_toml: profile.to_toml() };
     let mut progress = Progress::new();
-    let _ = (Arc::new(profile), &options); let outcome: Result<RunOutcome, RunError> = Err(RunError::Interrupted);
+    let outcome = coordinator::run(Arc::new(profile), &options, &mut progress);
     progress.finish();
     outcome.map_err(|error| match error {
         RunError::Preflight(source) => Failure::usage(source),
