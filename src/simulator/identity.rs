@@ -19,6 +19,8 @@ pub(super) struct Identity {
     /// Planted: the access token has expired before its time.
     spoiled: bool,
     refresh: u64,
+    /// A refresh is under way: never two at once, a refresh token works once.
+    pub(super) refreshing: bool,
 }
 
 impl Identity {
@@ -31,6 +33,7 @@ impl Identity {
             life,
             spoiled: false,
             refresh: u64::from(client) * 2 + 2,
+            refreshing: false,
         }
     }
 

@@ -81,7 +81,6 @@ struct World {
     conductor: Conductor,
     backend: Backend,
     balancer: Balancer,
-    people: Population,
     /// The server's ids of the rooms, by index in the plan.
     rooms: Vec<String>,
     clients: Vec<Client>,
@@ -137,7 +136,6 @@ impl World {
             conductor: Conductor::new(setup),
             balancer: Balancer::new(&config.balancer, config.pods),
             backend,
-            people,
             rooms: provisioned.rooms,
             clients,
             identities,

@@ -45,8 +45,11 @@ impl World {
         }
     }
 
+    /// Single flight: session and publisher share an identity.
     pub(super) fn refresh(&mut self, client: u32) {
-        self.ask(Request::Refresh { client });
+        if !std::mem::replace(&mut self.identities[client as usize].refreshing, true) {
+            self.ask(Request::Refresh { client });
+        }
     }
 
     pub(super) fn publish(&mut self, publication: Publication) {
@@ -176,21 +179,29 @@ impl World {
             (Request::Publish { publication, sent }, Answer::Sent(reply)) => {
                 let written = !matches!(reply, SendReply::NotWritten);
                 if matches!(reply, SendReply::Unauthorized) {
-                    self.ask(Request::Refresh { client: publication.publisher });
+                    self.refresh(publication.publisher);
                 }
                 let sent = written.then_some(sent).or(publication.first_sent);
                 self.conduct(Event::Published { ticket: publication.ticket, sent, reply });
             }
-            (Request::Refresh { client }, Answer::Refreshed(result)) => match result {
-                Ok((access, refresh)) => {
-                    self.identities[client as usize].renewed(self.now, access, refresh);
-                    let life = self.identities[client as usize].life();
-                    self.feed(client, Input::Refreshed(life));
-                }
-                Err(refused) => self.feed(client, Input::RefreshFailed { refused }),
-            },
+            (Request::Refresh { client }, Answer::Refreshed(result)) => self.refreshed(client, result),
             // An answer of another kind than its request cannot be made.
             _ => {}
+        }
+    }
+}
+
+impl World {
+    fn refreshed(&mut self, client: u32, result: Result<(u64, u64), bool>) {
+        let identity = &mut self.identities[client as usize];
+        identity.refreshing = false;
+        match result {
+            Ok((access, refresh)) => {
+                identity.renewed(self.now, access, refresh);
+                let life = identity.life();
+                self.feed(client, Input::Refreshed(life));
+            }
+            Err(refused) => self.feed(client, Input::RefreshFailed { refused }),
         }
     }
 }
