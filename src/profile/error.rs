@@ -131,8 +131,6 @@ pub enum Why {
     MoreRoomsThanThereAre { rooms: u32 },
     #[error("leaves rooms without members, in which nobody could publish: write {instead}")]
     EmptyRooms { instead: &'static str },
-    #[error("times {tenants} tenants is more than {most} rooms: lower one of them")]
-    TooManyRooms { tenants: u32, most: u32 },
     #[error("times {clients} clients is more than {most} memberships: lower one of them")]
     TooManyMemberships { clients: u32, most: u32 },
 
@@ -167,6 +165,12 @@ pub enum Why {
         "over all phases publishes about {events} events, more than {most}: lower the rate or shorten the phases"
     )]
     TooManyEvents { events: u64, most: u32 },
+
+    // Clients.
+    #[error("is more than ScaiWave accepts: write at most {most}")]
+    SyncLimit { most: u32 },
+    #[error("is not between 0.0 and 1.0: write 0.0 for the documented schedule")]
+    Jitter,
 
     // Faults.
     #[error("begins after the end of the phases, at {end}: begin earlier or make a phase longer")]

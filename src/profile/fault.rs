@@ -84,7 +84,7 @@ impl FaultShape {
             return None;
         };
         let mut keys = Keys { shape: self, kind: "", taken: Vec::new(), at, problems };
-        let Some((kind, duration)) = keys.kind(&word) else { return None };
+        let (kind, duration) = keys.kind(&word)?;
         keys.refuse_the_rest();
         let begin = match (begin, &kind) {
             (Some(begin), _) => begin,

@@ -94,7 +94,8 @@ fn walk(
         match (node, value) {
             (None, _) => {
                 let advice = advice(key, keys, all);
-                problems.push(Problem::new(at(path), value, Why::UnknownKey { advice }));
+                let shown = if is_secretive(key) { "\"***\"".to_owned() } else { value.to_string() };
+                problems.push(Problem::new(at(path), shown, Why::UnknownKey { advice }));
             }
             (Some(Node::Leaf), _) | (Some(Node::Map), Value::Table(_)) => {}
             (Some(Node::Table(keys)), Value::Table(inner)) => walk(inner, keys, all, path, problems),
@@ -122,6 +123,11 @@ fn walk(
         }
         path.pop();
     }
+}
+
+/// Somebody may have put a secret where no profile has one; the error does not repeat it.
+fn is_secretive(key: &str) -> bool {
+    ["password", "secret", "token", "key", "jwt"].iter().any(|word| key.to_lowercase().contains(word))
 }
 
 /// What to write instead of a key that does not exist here.
@@ -219,6 +225,12 @@ mod tests {
         let found = problems("[[fault]]\nkind = \"reset\"\n[[fault]]\nwhen = \"3s\"\n[x]\ny = 1");
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].starts_with("`fault.1.when` = \"3s\""), "{found:?}");
+    }
+
+    #[test]
+    fn a_secret_in_a_key_that_no_profile_has_is_not_repeated() {
+        let found = problems("[auth]\npassword = \"hunter2\"");
+        assert!(found[0].starts_with("`auth.password` = \"***\": there is no such key"), "{found:?}");
     }
 
     #[test]

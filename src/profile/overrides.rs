@@ -47,8 +47,12 @@ impl Override {
     /// Does it decide what stands at this path?
     pub(super) fn decides(&self, key: &str) -> bool {
         let own = match self {
-            Self::Set { path, .. } if path[0] == OBJECTIVES => dotted([OBJECTIVES, &path[1..].join(".")]),
-            Self::Set { path, .. } => dotted(path.iter().map(String::as_str)),
+            Self::Set { path, .. } => match path.as_slice() {
+                [first, rest @ ..] if first == OBJECTIVES && !rest.is_empty() => {
+                    dotted([OBJECTIVES, &rest.join(".")])
+                }
+                path => dotted(path.iter().map(String::as_str)),
+            },
             Self::Clients(_) => "population.clients".to_owned(),
             Self::Seed(_) => "seed".to_owned(),
             Self::Duration(_) => return false,
@@ -94,8 +98,8 @@ pub(super) fn apply(table: &mut Table, overrides: &[Override]) -> Result<(), Ove
         if let (Override::Set { path, .. }, true) = (change, protected(table) != before) {
             return Err(OverrideError::OnlyInFile {
                 key: dotted(path.iter().map(String::as_str)),
-                instead: match path[0].as_str() {
-                    "limits" => "write it under [limits] there",
+                instead: match path.first().map(String::as_str) {
+                    Some("limits") => "write it under [limits] there",
                     _ => "write it under [target] there, or confirm the host with --confirm-target HOST",
                 },
             });

@@ -41,9 +41,14 @@ impl RunInfo {
             started_at,
             duration: Duration::ZERO,
             finished: false,
-            target: profile.target.url.as_deref().map_or("embedded", authority).to_owned(),
+            target: Self::target_of(profile),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
+    }
+
+    /// What a report calls the profile's target.
+    pub fn target_of(profile: &Profile) -> String {
+        profile.target.url.as_deref().map_or("embedded", authority).to_owned()
     }
 
     /// The UTC time of a moment of the run, as the artefacts write it: RFC 3339 with milliseconds.

@@ -14,6 +14,7 @@ pub(super) fn of(profile: &Profile, collected: &Collected) -> Vec<String> {
         behind_cursor(collected),
         dropped_when_idle(profile, collected),
         not_planted(profile),
+        shortened(profile),
         duplicates(collected),
         self_inflicted(collected),
     ]
@@ -111,6 +112,15 @@ fn not_planted(profile: &Profile) -> Option<String> {
         format!(
             "Not planted on a deployment, because only the embedded target plants them: {}.",
             names.join(", ")
+        )
+    })
+}
+
+fn shortened(profile: &Profile) -> Option<String> {
+    (!profile.shortens.is_empty()).then(|| {
+        format!(
+            "Shorter than documented or advised, so that a short run exercises them: {}.",
+            profile.shortens.join(", ")
         )
     })
 }

@@ -19,7 +19,10 @@ use crate::session::Cause;
 pub(crate) fn profile() -> Profile {
     Profile {
         name: "sample".to_owned(),
+        about: String::new(),
         seed: 7,
+        shortens: Vec::new(),
+        deployed_watchdog: Duration::from_secs(75),
         target: target(),
         auth: Auth { mode: AuthMode::DevJwt, key_file: None, login_rate: Rate(200.0) },
         population: Population {
@@ -90,6 +93,7 @@ fn target() -> Target {
             pods: 3,
             ping_interval: Duration::from_secs(30),
             ping_misses: 2,
+            client_watchdog: None,
             token_lifetime: Duration::from_secs(3600),
             send_queue: 1_000,
             send_limit: None,

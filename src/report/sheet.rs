@@ -156,19 +156,19 @@ fn deliveries(counts: &Deliveries) -> Section {
         let share = if counts.expected == 0 { 0.0 } else { part as f64 / counts.expected as f64 };
         Cell::number(if counts.expected == 0 { "-".to_owned() } else { Unit::Share.write(share) })
     };
-    let row = |name: &str, count: u64, meaning: &str, bad: bool| {
-        let mood = if bad && count > 0 { Mood::Bad } else { Mood::Plain };
+    let row = |name: &str, count: u64, meaning: &str, arrived: bool| {
+        let mood = if arrived || count == 0 { Mood::Plain } else { Mood::Open };
         vec![Cell::text(name), Cell::count(count).mood(mood), share(count), Cell::text(meaning)]
     };
     let mut section = Section {
         title: "Deliveries",
         head: vec!["class", "count", "share", "meaning"],
         rows: vec![
-            row("expected", counts.expected, "owed: every event to every member", false),
-            row("live", counts.live, "first came on the stream", false),
-            row("bridged", counts.bridged, "first came by sync", false),
-            row("missed_after_bridging", counts.missed_after_bridging, "came by neither", true),
-            row("undecided", counts.undecided, "the client was down when the run ended", true),
+            row("expected", counts.expected, "owed: every event to every member", true),
+            row("live", counts.live, "first came on the stream", true),
+            row("bridged", counts.bridged, "first came by sync", true),
+            row("missed_after_bridging", counts.missed_after_bridging, "came by neither", false),
+            row("undecided", counts.undecided, "the client was down when the run ended", false),
         ],
         lines: vec![beside(counts)],
     };

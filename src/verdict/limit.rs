@@ -85,8 +85,12 @@ fn short(number: f64, unit: &str) -> String {
     text
 }
 
-/// In percent. What is short of all is not rounded up to it: 0.99999 is `99.99%`.
+/// In percent. What is short of all is not rounded up to it, what is more than nothing not down: 0.99999 is
+/// `99.99%`, 0.00001 is `<0.01%`.
 fn share(number: f64) -> String {
+    if number > 0.0 && number < 1e-4 {
+        return "<0.01%".to_owned();
+    }
     let percent = (number * 100.0 * 100.0 + 1e-6).floor() / 100.0;
     short(percent, "%")
 }
@@ -115,5 +119,7 @@ mod tests {
         assert_eq!(Unit::Share.write(1.0), "100%");
         assert_eq!(Unit::Share.write(0.999_999), "99.99%");
         assert_eq!(Unit::Share.write(0.29), "29%");
+        assert_eq!(Unit::Share.write(0.000_06), "<0.01%");
+        assert_eq!(Unit::Share.write(0.0), "0%");
     }
 }

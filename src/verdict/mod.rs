@@ -3,7 +3,6 @@
 mod limit;
 mod read;
 mod reading;
-mod subject;
 #[cfg(test)]
 mod tests;
 
@@ -12,10 +11,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::collector::collected::Collected;
-use crate::profile::{Limit, LimitUnit, Objective, Profile};
+use crate::profile::{Limit, LimitUnit, Objective, Profile, Subject};
 use read::Absent;
 use reading::Reading;
-use subject::Subject;
 
 /// Judges a run, be it over or cut short: every objective of the profile, then what is always judged.
 pub fn judge(profile: &Profile, collected: &Collected) -> Verdict {
@@ -27,11 +25,6 @@ pub fn judge(profile: &Profile, collected: &Collected) -> Verdict {
     bench.judge_what_is_always_judged();
     bench.judge_what_only_shows_when_wrong();
     bench.verdict()
-}
-
-/// Whether something by this name can be judged.
-pub fn knows(name: &str) -> bool {
-    Subject::parse(name).is_some_and(read::exists)
 }
 
 /// What a run comes to.
@@ -113,8 +106,8 @@ impl Bench<'_> {
     fn judge(&mut self, objective: &Objective) {
         let Objective { name, limit } = objective;
         let reading = match Subject::parse(name) {
-            Some(subject) => read::read(subject, limit, self.profile, self.collected),
-            None => Err(Absent::NoSuchName),
+            Ok(subject) => read::read(subject, limit, self.profile, self.collected),
+            Err(_) => Err(Absent::NoSuchName),
         };
         match reading {
             Ok(reading) => self.hold(name, limit, &reading),
@@ -259,5 +252,5 @@ impl Bench<'_> {
 
 /// Both names mean the same thing.
 fn same(one: &str, other: &str) -> bool {
-    Subject::parse(one).is_some_and(|one| Some(one) == Subject::parse(other))
+    Subject::parse(one).is_ok_and(|one| Subject::parse(other) == Ok(one))
 }

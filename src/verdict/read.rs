@@ -6,11 +6,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::reading::Reading;
-use super::subject::{Point, Subject};
-use crate::collector::collected::{
-    Clients, Collected, Deliveries, Distribution, Harness, Metric, Publishes, Reconnects, Tenant, Tokens,
-};
-use crate::profile::{Comparison, Limit, LimitUnit, Phase, Profile};
+use crate::collector::collected::{Collected, Deliveries, Distribution, Harness, Metric, Tenant};
+use crate::profile::{Comparison, Limit, LimitUnit, Percentile, Phase, Profile, Subject};
 
 /// Why there is no number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +22,7 @@ pub(super) enum Absent {
 
 /// Reads one subject; `limit` decides between share and count, and which tenant is the worst.
 pub(super) fn read(
-    subject: Subject<'_>,
+    subject: Subject,
     limit: &Limit,
     profile: &Profile,
     collected: &Collected,
@@ -33,36 +30,32 @@ pub(super) fn read(
     match subject {
         Subject::Live => live(profile, collected, limit.unit),
         Subject::Acknowledged => acknowledged(profile, collected, limit.unit),
-        Subject::MessagesDropped => messages_dropped(collected, limit),
-        Subject::FanoutFailed => match collected.server.fanout_failed {
+        Subject::Server("fanout_failed") => match collected.server.fanout_failed {
             Some(lines) => Ok(Reading::sure(lines as f64)),
             None => Err(unknown("no server log was seen")),
         },
-        Subject::Disconnects => Ok(disconnects(collected)),
-        Subject::Clients(key) => clients(key, collected),
-        Subject::Publishes(key) => publishes(key, collected),
-        Subject::Deliveries(key) => deliveries(key, &collected.deliveries, &collected.harness),
-        Subject::Tokens(key) => field(&collected.tokens, key).map(Reading::sure),
-        Subject::Reconnects(key) => field(&collected.reconnects, key).map(Reading::sure),
+        Subject::Server("messages_dropped_total") => messages_dropped(collected, limit),
+        Subject::Server(_) => Err(Absent::NoSuchName),
+        Subject::Count { section, key } => count(section, key, collected),
         Subject::Latency(metric, point) => latency(metric, point, collected),
         Subject::WorstTenantLatency(metric, point) => {
             worst_tenant_latency(metric, point, limit.comparison, collected)
         }
-        Subject::WorstTenantDeliveries(key) => worst_tenant_count(key, limit.comparison, collected),
+        Subject::WorstTenant(key) => worst_tenant_count(key, limit.comparison, collected),
     }
 }
 
-/// There is a counter of this name.
-pub(super) fn exists(subject: Subject<'_>) -> bool {
-    let found = match subject {
-        Subject::Clients(key) => field(&Clients::default(), key),
-        Subject::Publishes(key) => field(&Publishes::default(), key),
-        Subject::Deliveries(key) | Subject::WorstTenantDeliveries(key) => field(&Deliveries::default(), key),
-        Subject::Tokens(key) => field(&Tokens::default(), key),
-        Subject::Reconnects(key) => field(&Reconnects::default(), key),
-        _ => return true,
-    };
-    found.is_ok()
+/// A counter of the summary.
+fn count(section: &str, key: &str, collected: &Collected) -> Result<Reading, Absent> {
+    match section {
+        "clients" => clients(key, collected),
+        "publishes" => publishes(key, collected),
+        "deliveries" => deliveries(key, &collected.deliveries, &collected.harness),
+        "tokens" => field(&collected.tokens, key).map(Reading::sure),
+        "reconnects" => field(&collected.reconnects, key).map(Reading::sure),
+        "disconnects" => Ok(disconnects(collected)),
+        _ => Err(Absent::NoSuchName),
+    }
 }
 
 /// Something is to be published.
@@ -287,7 +280,7 @@ fn proven_whatever_the_harness_did(key: &str, counts: &Deliveries) -> f64 {
     proven as f64
 }
 
-fn latency(metric: Metric, point: Point, collected: &Collected) -> Result<Reading, Absent> {
+fn latency(metric: Metric, point: Percentile, collected: &Collected) -> Result<Reading, Absent> {
     let Some(distribution) = collected.latency.get(&metric).filter(|all| all.count() > 0) else {
         return Err(unknown("no samples"));
     };
@@ -324,7 +317,7 @@ fn with_own_part(reading: Reading, metric: Metric, collected: &Collected) -> Rea
 /// `delivery_sent` leaves out how late the event left, and with it what its lateness spared the target.
 fn with_send_lateness(reading: Reading, collected: &Collected) -> Reading {
     let lateness = collected.latency.get(&Metric::SendLateness).filter(|all| all.count() > 0);
-    let Some(p99) = lateness.map(|all| at(all, Point::Quantile(0.99)).value).filter(|&p99| p99 > 0.0) else {
+    let Some(p99) = lateness.map(|all| at(all, Percentile::P99).value).filter(|&p99| p99 > 0.0) else {
         return reading;
     };
     let high = reading.value + p99;
@@ -333,13 +326,13 @@ fn with_send_lateness(reading: Reading, collected: &Collected) -> Reading {
 }
 
 /// The value at a point; +∞ where it falls on what never arrived. Not empty.
-fn at(distribution: &Distribution, point: Point) -> Reading {
+fn at(distribution: &Distribution, point: Percentile) -> Reading {
     let histogram = &distribution.histogram;
     let beyond = distribution.out_of_range + distribution.not_delivered;
     let value = match point {
-        Point::Min => (!histogram.is_empty()).then(|| histogram.min()),
-        Point::Quantile(quantile) => distribution.at(quantile),
-        Point::Max => (beyond == 0).then(|| histogram.max()),
+        Percentile::Min => (!histogram.is_empty()).then(|| histogram.min()),
+        Percentile::Max => (beyond == 0).then(|| histogram.max()),
+        point => distribution.at(point.quantile()),
     };
     match value {
         Some(micros) => Reading::sure(micros as f64),
@@ -352,13 +345,13 @@ fn at(distribution: &Distribution, point: Point) -> Reading {
 }
 
 /// The value at a point if the `worst` largest samples had not been.
-fn without_worst(distribution: &Distribution, worst: u64, point: Point) -> f64 {
+fn without_worst(distribution: &Distribution, worst: u64, point: Percentile) -> f64 {
     let rest = distribution.count().saturating_sub(worst);
     let in_range = distribution.histogram.len();
     let rank = match point {
-        Point::Min => return 0.0,
-        Point::Quantile(quantile) => ((quantile * rest as f64).ceil() as u64).max(1),
-        Point::Max => rest,
+        Percentile::Min => return 0.0,
+        Percentile::Max => rest,
+        point => ((point.quantile() * rest as f64).ceil() as u64).max(1),
     };
     if rest == 0 || rank == 0 {
         0.0
@@ -371,7 +364,7 @@ fn without_worst(distribution: &Distribution, worst: u64, point: Point) -> f64 {
 
 fn worst_tenant_latency(
     metric: Metric,
-    point: Point,
+    point: Percentile,
     comparison: Comparison,
     collected: &Collected,
 ) -> Result<Reading, Absent> {

@@ -26,11 +26,6 @@ impl Written for Limit {
     fn show(&self) -> String {
         let bound = match self.unit {
             // Whole nanoseconds, as they were read.
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "at most DURATION_MAX"
-            )]
             LimitUnit::Micros => Duration::from_nanos((self.bound * 1e3).round() as u64).show(),
             LimitUnit::Share => Share(self.bound).show(),
             LimitUnit::Count => self.bound.to_string(),
@@ -67,7 +62,6 @@ fn bound_and_unit(text: &str) -> Option<Result<(f64, LimitUnit), QuantityError>>
         return whole.then_some(Ok((count, LimitUnit::Count)));
     }
     match Duration::parse(text) {
-        #[expect(clippy::cast_precision_loss, reason = "30 days of nanoseconds are below 2^53")]
         Ok(duration) => Some(Ok((duration.as_nanos() as f64 / 1e3, LimitUnit::Micros))),
         Err(QuantityError::TooLarge { what, largest }) => {
             Some(Err(QuantityError::TooLarge { what, largest }))

@@ -76,10 +76,6 @@ impl Quantity for f64 {
         match value {
             Value::Float(number) if number.is_finite() => Ok(*number),
             Value::Float(_) => Err(QuantityError::Unreadable { wanted: FRACTION }),
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "a fraction; what is far above 1 is refused by its rule"
-            )]
             Value::Integer(number) => Ok(*number as f64),
             other => Err(QuantityError::WrongType { is: type_of(other), wanted: FRACTION }),
         }

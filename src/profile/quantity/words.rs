@@ -66,7 +66,6 @@ pub enum Crowd {
 
 impl Crowd {
     /// The number, given `population.clients`; a share is rounded to the nearest whole client.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a u32 is one")]
     pub fn of(self, clients: u32) -> u32 {
         match self {
             Self::Share(share) => (share.0 * f64::from(clients)).round() as u32,

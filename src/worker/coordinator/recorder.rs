@@ -113,6 +113,7 @@ impl Recorder {
                 .log("recorder", &format!("{lost} intervals or lines were lost: the disk was too slow"));
         }
         writer.keep(|directory| directory.findings(&findings));
+        writer.info.finished = true;
         let summary = writer.rewrite(last);
         match writer.first_error {
             Some(error) => Err(error),
