@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use wavesoak::target::part;
 
 fn main() -> ExitCode {
-    // A part of the embedded target is this binary too; it is not a command for people.
+    // The parts of an embedded target are this very binary; what they are is no command for people.
     if std::env::args().nth(1).as_deref() == Some(part::SUBCOMMAND) {
         return part::main();
     }
