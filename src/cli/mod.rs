@@ -1,1 +1,91 @@
-//! cli
+//! What a person types, and what comes back: help, exit codes, the terminal.
+
+mod changes;
+mod cost;
+mod dry_run;
+mod exit;
+mod output;
+mod profile;
+mod progress;
+mod rails;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use exit::{Exit, Failure};
+
+/// Parses the command line, does what it says and says how that went.
+pub fn main() -> ExitCode {
+    let done = match Cli::try_parse() {
+        Ok(cli) => cli.command.call(),
+        Err(asked) => {
+            // Help and version are answers (exit 0), a wrong command line is an error (exit 2); a broken pipe is
+            // neither.
+            let _ = asked.print();
+            return if asked.use_stderr() { Exit::Usage.into() } else { Exit::Passed.into() };
+        }
+    };
+    match done {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            output::error(&failure);
+            failure.exit().into()
+        }
+    }
+}
+
+/// Load-testing and soak harness for ScaiWave that accounts, exactly, for every event owed to every client.
+#[derive(Debug, Parser)]
+#[command(
+    name = "wavesoak",
+    version,
+    max_term_width = 110,
+    arg_required_else_help = true,
+    propagate_version = false,
+    after_help = FIRST_STEPS
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const FIRST_STEPS: &str = "\
+First steps:
+  wavesoak run smoke                  a first run, under 30 s, against a ScaiWave of its own
+  wavesoak run ci --format json       for a script: summary.json on stdout, progress on stderr
+  wavesoak profile reference          every key of a profile, with its default and its reason
+  wavesoak run --help                 running against a deployment; what the exit codes say
+
+Exit codes:
+  0 objectives met · 1 internal error · 2 usage, profile or preflight error, no client started
+  3 the target missed an objective · 4 inconclusive · 130 interrupted";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(Box<run::RunArgs>),
+    #[command(subcommand)]
+    Profile(profile::ProfileCommand),
+}
+
+impl Command {
+    fn call(self) -> Result<Exit, Failure> {
+        match self {
+            Self::Run(args) => run::run(&args),
+            Self::Profile(command) => profile::run(command),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

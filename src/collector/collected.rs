@@ -33,6 +33,11 @@ pub struct Collected {
     pub faults: Vec<FaultRecord>,
     /// The harness itself.
     pub harness: Harness,
+    /// Who was live at the end of each phase that held its number of clients; in the order of the phases.
+    pub holds: Vec<Hold>,
+    /// Lives of connections, upgrade to end, that ended without a close frame (FIN, reset, silence) and outside
+    /// what the harness planted itself.
+    pub lifetimes: Distribution,
     /// Things seen that are no delivery: frames skipped, sync troubles, hello without or with a wrong tenant.
     pub oddities: BTreeMap<&'static str, u64>,
 }
@@ -48,14 +53,27 @@ pub struct Clients {
     pub live_at_end: u64,
     /// Hello seen and the bridge closed, when the drain was over.
     pub ready_at_end: u64,
-    /// Ordered to start and never ready.
+    /// Ordered to start and never ready, but for those in `unjudged`.
     pub never_ready: u64,
-    /// Not judged: never ready for a reason that is the harness's own.
+    /// Not judged: never ready for a reason that is the harness's own. None of them is in `never_ready`.
     pub unjudged: u64,
     /// Stopped after refused tokens.
     pub auth_failed: u64,
     /// Stopped because the same token signed in elsewhere.
     pub evicted: u64,
+}
+
+/// Clients at the end of one hold: a phase that ends with as many clients as it began with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Name of the phase.
+    pub phase: String,
+    /// Clients that the plan wants live at its end.
+    pub planned: u64,
+    /// Clients that were.
+    pub live: u64,
+    /// Of those that were not: down for the harness's own reasons (descriptors, ports, its own read lag).
+    pub down_by_harness: u64,
 }
 
 /// `publishes` of the summary. `intended = sent + unsent`; `sent = acknowledged + rejected + unknown`.
@@ -198,6 +216,12 @@ pub struct Distribution {
     pub not_delivered: u64,
 }
 
+impl Default for Distribution {
+    fn default() -> Self {
+        Self::new(3)
+    }
+}
+
 /// The longest latency that a distribution holds: 1 h, in microseconds.
 pub const LATENCY_MAX_US: u64 = 3_600_000_000;
 
@@ -230,7 +254,8 @@ impl Distribution {
         if total == 0 || rank > self.histogram.len() {
             return None;
         }
-        Some(self.histogram.value_at_quantile(rank as f64 / self.histogram.len() as f64))
+        // Half a rank down, so that rounding cannot push the histogram's own ceil() to the next sample.
+        Some(self.histogram.value_at_quantile((rank as f64 - 0.5) / self.histogram.len() as f64))
     }
 
     /// Adds another one's samples.
@@ -363,8 +388,12 @@ pub struct Harness {
     pub self_inflicted_drops: u64,
     /// Clients that could not start or reconnect because of the harness (descriptors, ports).
     pub local_failures: u64,
-    /// Clients down at the end because of the harness.
+    /// Of `deliveries.undecided`: owed to clients that were down at the end for the harness's own reasons
+    /// (descriptors, ports, a drain that a person cut short).
     pub undecided_by_harness: u64,
+    /// Of `publishes.unsent`: held back by the harness (late by its own lag, its own bounds), not by a target
+    /// that refused connections or did not answer those in flight.
+    pub unsent_by_harness: u64,
     /// The run was cut short by a person.
     pub interrupted: bool,
     /// A `[[stop]]` that ended the run.
@@ -411,6 +440,10 @@ pub struct Finding {
     pub at: String,
     #[serde(skip)]
     pub at_ns: u64,
+    #[serde(skip)]
+    pub connected_ns: Option<u64>,
+    #[serde(skip)]
+    pub disconnected_ns: Option<u64>,
     pub kind: &'static str,
     pub client: Option<u32>,
     pub username: Option<String>,
@@ -426,4 +459,30 @@ pub struct Finding {
     pub disconnected_at: Option<String>,
     pub place: Option<&'static str>,
     pub store: Option<&'static str>,
+}
+
+impl Publishes {
+    /// Adds another one's counts.
+    pub fn add(&mut self, other: &Self) {
+        self.intended += other.intended;
+        self.unsent += other.unsent;
+        self.sent += other.sent;
+        self.acknowledged += other.acknowledged;
+        self.rejected += other.rejected;
+        self.unknown += other.unknown;
+        self.double_stored += other.double_stored;
+    }
+}
+
+/// Adds up the deliveries of several tenants (or stripes).
+pub fn sum(parts: &[Deliveries]) -> Deliveries {
+    macro_rules! add_up {
+        ($($field:ident),* $(,)?) => { Deliveries { $($field: parts.iter().map(|part| part.$field).sum()),* } };
+    }
+    add_up!(
+        expected, live, bridged, missed_after_bridging, undecided, missed_on_stream, missed_in_sync, missed_in_seam,
+        missed_behind_cursor, missed_unplaced, recoverable, lost_by_server, signalled_loss, unaudited, stream_omitted,
+        sync_hole, resurrected, overlap, duplicate, redelivered, replayed, out_of_order, interleaved, below_cursor,
+        late_live, late_bridged, unexpected, leaked, leaked_room, foreign, unowed,
+    )
 }

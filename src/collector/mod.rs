@@ -1,3 +1,374 @@
-//! Facts into numbers: ledger, latency, connections, timeline, server metrics, strain.
+//! Facts into numbers: ledger, latency, connections, server metrics, strain, findings.
 
+pub mod audit;
 pub mod collected;
+pub mod connections;
+pub mod latency;
+pub mod ledger;
+pub mod servers;
+mod findings;
+mod rows;
+mod strain;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use audit::{Auditor, Item, Store};
+use collected::{Collected, Deliveries, Distribution, Finding, IntervalRow, Metric, Publishes, Tenant};
+use connections::Connections;
+use findings::Findings;
+use latency::Latency;
+use ledger::{First, Ledger, Missed, Rules, Word};
+use rows::Before;
+use servers::Servers;
+use strain::StrainLog;
+
+pub use findings::Names;
+pub use rows::RowContext;
+
+use crate::generator::{Ended, Outcome};
+use crate::plan::Plan;
+use crate::profile::{BridgeOrder, Profile};
+use crate::session::{Cause, Channel, Observation, Oddity};
+use crate::time::Timestamp;
+use crate::worker::conductor::Strain;
+
+/// Everything that one stripe of a run counts.
+#[derive(Debug)]
+pub struct Collector {
+    /// What became of every event owed to every client.
+    pub ledger: Ledger,
+    /// Who is live.
+    pub connections: Connections,
+    /// What the pods say.
+    pub servers: Servers,
+    /// Look-ups of what was missed.
+    pub auditor: Auditor,
+    latency: Latency,
+    publishes: Vec<Publishes>,
+    unsent_by_harness: u64,
+    findings: Findings,
+    strain: StrainLog,
+    oddities: BTreeMap<&'static str, u64>,
+    people: crate::plan::Population,
+    before: Before,
+}
+
+impl Collector {
+    /// Nothing counted yet.
+    pub fn new(profile: &Profile, plan: &Plan, run: &str, names: Names, servers: Servers) -> Self {
+        let people = plan.population.clone();
+        let traffic = &profile.traffic;
+        let rests = Duration::from_secs(2) * traffic.send_attempts;
+        let rules = Rules {
+            lateness_bound: profile.client.lateness_bound,
+            outcome_within: traffic.max_send_lateness + traffic.send_timeout * traffic.send_attempts + rests,
+            window: profile.audit.window as usize,
+            sync_first: profile.client.bridge == BridgeOrder::SyncFirst,
+        };
+        Self {
+            ledger: Ledger::new(people.clone(), rules),
+            connections: Connections::new(people.clients(), people.tenants()),
+            servers,
+            auditor: Auditor::new(&profile.audit, run.to_owned()),
+            latency: Latency::new(people.tenants() as usize),
+            publishes: vec![Publishes::default(); people.tenants() as usize],
+            unsent_by_harness: 0,
+            findings: Findings::new(profile.report.findings_per_kind as usize, names),
+            strain: StrainLog::default(),
+            oddities: BTreeMap::new(),
+            people,
+            before: Before::default(),
+        }
+    }
+
+    /// An event is due.
+    pub fn issued(&mut self, room: u32, n: u32) {
+        self.publishes[self.people.tenant_of_room(room) as usize].intended += 1;
+        self.ledger.issue(room, n);
+    }
+
+    /// A publish has ended; fences are not counted.
+    pub fn ended(&mut self, now: Timestamp, ended: &Ended) {
+        if ended.n.is_none() {
+            return;
+        }
+        let publishes = &mut self.publishes[self.people.tenant_of_room(ended.room) as usize];
+        *match ended.outcome {
+            Outcome::Acknowledged { .. } => &mut publishes.acknowledged,
+            Outcome::Rejected => &mut publishes.rejected,
+            Outcome::Unknown => &mut publishes.unknown,
+            Outcome::Unsent => &mut publishes.unsent,
+        } += 1;
+        publishes.sent += u64::from(ended.outcome != Outcome::Unsent);
+        self.unsent_by_harness += u64::from(ended.outcome == Outcome::Unsent && ended.own_fault);
+        if let Some(sent) = ended.sent {
+            self.latency.record(Metric::SendLateness, sent.since(ended.due));
+            if matches!(ended.outcome, Outcome::Acknowledged { .. }) {
+                self.latency.record(Metric::PublishAck, now.since(sent));
+            }
+        }
+        self.ledger.ended(now, ended);
+    }
+
+    /// A fact about a client; the last two arguments as in [`Ledger::observe`].
+    pub fn observe(
+        &mut self,
+        now: Timestamp,
+        client: u32,
+        fact: &Observation,
+        first_n: impl FnMut(u32) -> u32,
+        leaves_at: impl FnOnce() -> Option<Timestamp>,
+    ) {
+        match fact {
+            Observation::Arrived(arrival) => {
+                let Some(first) = self.ledger.arrived(now, client, arrival) else { return };
+                let Some(stamp) = arrival.stamp else { return };
+                let latency = now.since(stamp.due);
+                self.latency.arrived(self.people.tenant_of(client), latency, first == First::Live);
+                match first {
+                    First::Live => self.latency.record(Metric::DeliverySent, now.since(stamp.sent)),
+                    First::Bridged => self.latency.record(Metric::BridgeDelivery, latency),
+                    First::Polled => self.latency.record(Metric::PollDelivery, latency),
+                }
+                debug_assert_eq!(first == First::Live, matches!(arrival.channel, Channel::Stream { .. }));
+            }
+            Observation::Odd(oddity) => *self.oddities.entry(oddity_name(*oddity)).or_default() += 1,
+            _ => {
+                self.note_oddities(now, client, fact);
+                let strained = self.strain.was_late(now);
+                self.connections.observe(now, client, fact, strained, &mut self.latency);
+                self.ledger.observe(now, client, fact, first_n, leaves_at);
+            }
+        }
+    }
+
+    fn note_oddities(&mut self, now: Timestamp, client: u32, fact: &Observation) {
+        let mut count = |name| *self.oddities.entry(name).or_default() += 1;
+        match fact {
+            Observation::Hello { info, .. } => {
+                if info.slow {
+                    count("hello_slow");
+                }
+                let expected = self.findings.names.tenant(self.people.tenant_of(client));
+                match (info.tenant_id.as_deref(), expected) {
+                    (None, _) => count("hello_without_tenant"),
+                    (Some(said), Some(expected)) if said != expected => {
+                        count("hello_wrong_tenant");
+                        self.findings.about_client(now, "hello_wrong_tenant", client, &self.people);
+                    }
+                    _ => {}
+                }
+            }
+            Observation::SyncPage { regressed: true, .. } => count("sync_cursor_regressed"),
+            Observation::SyncFailed(trouble) => count(trouble_name(*trouble)),
+            Observation::RefreshFailed { refused: true } => count("refresh_refused"),
+            Observation::RefreshFailed { refused: false } => count("refresh_failed"),
+            Observation::Ping { json: true, .. } => count("ping_json"),
+            Observation::Ping { json: false, .. } => count("ping_frame"),
+            Observation::Disconnected { cause: Cause::DuplicateConnection, .. } => {
+                self.findings.about_client(now, "evicted", client, &self.people);
+            }
+            _ => {}
+        }
+    }
+
+    /// How the harness fares; `quiet`: neither a ramp nor a fault is under way.
+    pub fn strained(&mut self, now: Timestamp, strain: Strain, quiet: bool) {
+        self.strain.note(now, strain, quiet);
+    }
+
+    /// Moves the ledger on, and carries its words to the audit and the findings. `publisher` names an identity for
+    /// looking up a doubtful publish.
+    pub fn sweep(&mut self, now: Timestamp, publisher: impl Fn(u32, u32) -> u32) {
+        self.ledger.sweep(now);
+        self.hear(now, publisher);
+    }
+
+    /// The run has ended: see [`Ledger::end_spans`].
+    pub fn end_spans(&mut self, now: Timestamp, interrupted: bool, publisher: impl Fn(u32, u32) -> u32) {
+        let Self { ledger, connections, .. } = self;
+        ledger.end_spans(now, |client| interrupted || connections.failed_locally(client));
+        self.hear(now, publisher);
+        let undecided: Vec<u64> = self.ledger.deliveries().iter().map(|deliveries| deliveries.undecided).collect();
+        for (tenant, undecided) in (0..).zip(undecided) {
+            self.latency.never_arrived(tenant, undecided);
+        }
+    }
+
+    fn hear(&mut self, now: Timestamp, publisher: impl Fn(u32, u32) -> u32) {
+        while let Some(word) = self.ledger.poll() {
+            match word {
+                Word::Missed(missed) => self.missed(now, missed),
+                Word::LookUp { room, n, above } => self.auditor.want(Item {
+                    client: publisher(room, n),
+                    room,
+                    n,
+                    low: above + 1,
+                    high: u64::MAX,
+                    doubtful: true,
+                }),
+                Word::Stray { kind, client, room, n, position } => {
+                    self.findings.stray(now, kind, client, room, n, position, &self.people);
+                }
+            }
+        }
+    }
+
+    fn missed(&mut self, now: Timestamp, missed: Missed) {
+        let Missed { client, room, n, low, high, .. } = missed;
+        self.latency.never_arrived(self.people.tenant_of(client), 1);
+        self.findings.missed(now, missed);
+        self.auditor.want(Item { client, room, n, low, high, doubtful: false });
+    }
+
+    /// Takes what the audit has found.
+    pub fn take_found(&mut self, now: Timestamp) {
+        while let Some((item, store)) = self.auditor.found() {
+            if item.doubtful {
+                self.found_doubtful(now, item, &store);
+            } else {
+                self.found_missed(now, item, store);
+            }
+        }
+    }
+
+    fn found_doubtful(&mut self, now: Timestamp, item: Item, store: &Store) {
+        let (found, position) = match store {
+            Store::InSync { position, .. } | Store::InHistory { position, .. } => (Some(true), *position),
+            Store::Nowhere => (Some(false), None),
+            Store::Signalled | Store::Unaudited => (None, None),
+        };
+        if found.is_none() {
+            *self.oddities.entry("unknown_publish_unaudited").or_default() += 1;
+        }
+        self.ledger.looked_up(now, item.room, item.n, found, position);
+    }
+
+    fn found_missed(&mut self, now: Timestamp, item: Item, store: Store) {
+        let deliveries = self.ledger.deliveries_mut(self.people.tenant_of(item.client));
+        let name = match &store {
+            Store::InSync { .. } => {
+                deliveries.recoverable += 1;
+                "recoverable"
+            }
+            Store::InHistory { .. } => {
+                deliveries.recoverable += 1;
+                deliveries.sync_hole += 1;
+                "recoverable"
+            }
+            Store::Nowhere => {
+                deliveries.lost_by_server += 1;
+                "lost_by_server"
+            }
+            Store::Signalled => {
+                deliveries.signalled_loss += 1;
+                "signalled_loss"
+            }
+            Store::Unaudited => {
+                deliveries.unaudited += 1;
+                "unaudited"
+            }
+        };
+        let found = match store {
+            Store::InSync { position, id } | Store::InHistory { position, id } => (position, id),
+            _ => (None, None),
+        };
+        self.findings.stored(now, item, name, found, &self.people);
+    }
+
+    /// Findings that are complete, since the last call.
+    pub fn take_findings(&mut self) -> Vec<Finding> {
+        self.findings.take()
+    }
+
+    /// Missed so far, fleet-wide.
+    pub fn deliveries(&self) -> Deliveries {
+        collected::sum(self.ledger.deliveries())
+    }
+
+    /// The interval is over: its row and its latencies.
+    pub fn turn(&mut self, context: RowContext) -> (IntervalRow, BTreeMap<Metric, Distribution>) {
+        let row = self.row(context);
+        (row, self.latency.turn())
+    }
+
+    /// Everything so far; holds, faults and the coordinator's own fields are added by the conductor.
+    pub fn collected(&self, now: Timestamp) -> Collected {
+        let tenants = (0..self.people.tenants()).map(|tenant| self.tenant(tenant)).collect();
+        let mut publishes = Publishes::default();
+        for tenant in 0..self.people.tenants() {
+            publishes.add(&self.tenant_publishes(tenant));
+        }
+        let mut harness = self.strain.collected(now);
+        harness.undecided_by_harness = self.ledger.undecided_by_harness;
+        harness.unsent_by_harness = self.unsent_by_harness;
+        harness.self_inflicted_drops = self.connections.self_inflicted;
+        harness.local_failures = self.connections.local_failures;
+        harness.refused.extend(self.ledger.refused());
+        harness.refused.extend(self.findings.refused());
+        if self.auditor.refused > 0 {
+            harness.refused.insert("audit_queue", self.auditor.refused);
+        }
+        Collected {
+            clients: self.connections.collected(),
+            publishes,
+            deliveries: self.deliveries(),
+            latency: self.latency.totals(),
+            tenants,
+            disconnects: self.connections.disconnects.clone(),
+            reconnects: self.connections.reconnects,
+            tokens: self.connections.tokens,
+            server: self.servers.collected(),
+            harness,
+            oddities: self.oddities.clone(),
+            lifetimes: self.connections.lifetimes.clone(),
+            ..Collected::default()
+        }
+    }
+
+    fn tenant(&self, tenant: u32) -> Tenant {
+        let (arrival, delivery_intended) = self.latency.tenant(tenant);
+        Tenant {
+            tenant,
+            tenant_id: self.findings.names.tenant(tenant).map(str::to_owned),
+            clients: self.people.clients_of_tenant(tenant).len() as u64,
+            publishes: self.tenant_publishes(tenant),
+            deliveries: self.ledger.deliveries()[tenant as usize],
+            arrival,
+            delivery_intended,
+            disconnects: self.connections.tenant_disconnects[tenant as usize],
+        }
+    }
+
+    fn tenant_publishes(&self, tenant: u32) -> Publishes {
+        let double_stored = self.ledger.double_stored()[tenant as usize];
+        Publishes { double_stored, ..self.publishes[tenant as usize] }
+    }
+}
+
+fn oddity_name(oddity: Oddity) -> &'static str {
+    match oddity {
+        Oddity::OtherKnown => "frame_other_known",
+        Oddity::UnknownType => "frame_unknown_type",
+        Oddity::Malformed => "frame_malformed",
+        Oddity::Oversized => "frame_oversized",
+        Oddity::Binary => "frame_binary",
+        Oddity::BeforeHello => "frame_before_hello",
+        Oddity::SecondHello => "frame_second_hello",
+    }
+}
+
+fn trouble_name(trouble: crate::session::SyncTrouble) -> &'static str {
+    use crate::session::SyncTrouble;
+    match trouble {
+        SyncTrouble::Unauthorized => "sync_unauthorized",
+        SyncTrouble::Refused(_) => "sync_refused",
+        SyncTrouble::BeyondRetention => "sync_beyond_retention",
+        SyncTrouble::ServerError(_) => "sync_server_error",
+        SyncTrouble::Network => "sync_network",
+        SyncTrouble::Timeout => "sync_timeout",
+        SyncTrouble::Malformed => "sync_malformed",
+        SyncTrouble::Local => "sync_local",
+    }
+}

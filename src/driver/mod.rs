@@ -1,1 +1,16 @@
-//! driver
+//! Sessions on tokio: sockets, clocks, tokens. It carries out what pure rooms ask for and has no opinions.
+
+pub mod api;
+pub mod clock;
+pub mod cookies;
+pub mod endpoint;
+pub mod fleet;
+pub mod http;
+pub mod line;
+pub mod minter;
+pub mod preflight;
+pub mod provision;
+pub mod publisher;
+pub mod strain;
+pub mod stream;
+pub mod tokens;

@@ -1,1 +1,10 @@
-//! generator
+//! What is published and how fast: open loop. Event n is due when the timetable says, whatever the server does.
+
+pub mod pace;
+mod payload;
+mod publishing;
+mod queue;
+
+pub use payload::payload_size;
+pub use publishing::{Ended, Outcome, Publishing};
+pub use queue::{Due, Queue};

@@ -1,18 +1,56 @@
 //! What a run should be: private TOML shapes in, a resolved [`Profile`] out.
+//!
+//! ```text
+//! text ─> table ─> overrides ─> keys known? ─> shapes ─> resolved ─> checked ─> Profile, warnings
+//! ```
+//!
+//! The types of this file are what everybody else reads. [`parse`] makes them from text; with the feature
+//! `live`, `Source` finds the text in a file. [`builtins`] are in the binary, and [`reference()`] is the profile
+//! that explains every key.
 
 pub mod quantity;
+
+mod builtin;
+mod check;
+mod defaults;
+mod error;
+mod fault;
+mod keys;
+mod load;
+mod nearest;
+mod objective;
+mod overrides;
+mod shape;
+#[cfg(feature = "live")]
+mod source;
 
 use std::time::Duration;
 
 use quantity::{Rate, Share};
+
+pub use builtin::{Builtin, builtin, builtins, reference};
+pub use error::{Problem, ProfileError, Why};
+pub use load::{Loaded, Warning, parse};
+pub use objective::{Percentile, Subject};
+pub use overrides::{Override, OverrideError};
+#[cfg(feature = "live")]
+pub use source::{Source, load};
 
 /// A resolved profile: every default filled in, every value checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
     /// Names the run directory.
     pub name: String,
+    /// What it is for, in one line; may be empty.
+    pub about: String,
     /// Everything random in the plan follows from it.
     pub seed: u64,
+    /// Keys that this profile makes shorter than documented or advised, so that a short run exercises them;
+    /// shown in the report.
+    pub shortens: Vec<String>,
+    /// What `client.watchdog` says, and what holds against a deployment; [`Client::watchdog`] is what holds in
+    /// this run.
+    pub deployed_watchdog: Duration,
     /// Where the run goes.
     pub target: Target,
     /// How identities come by their tokens.
@@ -65,6 +103,8 @@ pub struct Embedded {
     pub ping_interval: Duration,
     /// Unanswered pings after which the pod closes with `ping_timeout` (ours: 2).
     pub ping_misses: u32,
+    /// The clients' watchdog with this target, whose pings are ours; `None`: `client.watchdog`.
+    pub client_watchdog: Option<Duration>,
     /// Life of an access token (documented: 1 h).
     pub token_lifetime: Duration,
     /// Frames that wait for one connection before further ones are dropped and counted (ours).
@@ -243,7 +283,8 @@ pub struct Client {
     pub jitter: f64,
     /// Live for this long, and the failure count starts anew (ours: 10 s).
     pub backoff_reset_after: Duration,
-    /// Silence after which a connection counts as dead (ours: 2.5 ping intervals).
+    /// Silence after which a connection counts as dead (ours: 2.5 ping intervals). With the embedded target it
+    /// is `target.embedded.client_watchdog`, where that is set.
     pub watchdog: Duration,
     /// Time from the upgrade to hello.
     pub hello_deadline: Duration,
@@ -308,6 +349,11 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
+    /// As `kind` writes it.
+    pub fn name(&self) -> &'static str {
+        fault::name(self)
+    }
+
     /// Planted by our own target; never planted on a deployment.
     pub fn is_target_side(&self) -> bool {
         !matches!(self, Self::Reset(_) | Self::Silent(_) | Self::ExpireToken(_))
@@ -392,8 +438,8 @@ pub enum StopCondition {
 /// One line of `[objectives]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Objective {
-    /// What is judged: a key of the summary (`deliveries.` may be left out), `metric.percentile`,
-    /// or `worst_tenant.metric.percentile`.
+    /// What is judged, as the profile writes it: a key of the summary (`deliveries.` may be left out),
+    /// `metric.percentile`, `worst_tenant.metric.percentile`, … ; always the name of a [`Subject`].
     pub name: String,
     /// How.
     pub limit: Limit,

@@ -1,1 +1,20 @@
-//! report
+//! One struct, many renderings; the run directory.
+
+#[cfg(feature = "live")]
+pub mod directory;
+mod info;
+#[cfg(feature = "live")]
+pub mod junit;
+pub mod markdown;
+mod remarks;
+#[cfg(feature = "live")]
+pub mod run;
+#[cfg(test)]
+pub(crate) mod sample;
+pub(crate) mod sheet;
+pub mod summary;
+#[cfg(feature = "live")]
+pub mod terminal;
+
+pub use info::RunInfo;
+pub use summary::Summary;

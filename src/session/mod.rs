@@ -7,16 +7,171 @@
 //! harmless). `now` never goes back. The session reads no clock, opens no socket and draws its randomness from
 //! the stream it was made with.
 
+mod attempt;
+mod bridge;
+mod connection;
 mod observation;
+mod outbox;
+mod schedule;
+mod settings;
+mod timers;
+mod tokens;
 
 pub use observation::{
     Arrival, Cause, Channel, ConnectionInfo, Observation, Oddity, ReconnectKind, StopReason, SyncTrouble,
 };
+pub use settings::Settings;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use attempt::Goal;
+use bridge::{Asked, Bridge};
+use connection::Line;
+use outbox::Outbox;
+use schedule::{Judge, Schedule};
+use timers::{Timer, Timers};
+use tokens::Tokens;
+
+use crate::seed;
 use crate::time::Timestamp;
 use crate::wire::{Frame, Position, SyncPage};
+
+/// One client.
+///
+/// It is small on purpose (the settings are shared, a drained outbox holds no heap): there are hundreds of
+/// thousands of them.
+#[derive(Debug)]
+pub struct Session {
+    settings: Arc<Settings>,
+    random: seed::Stream,
+    state: State,
+    /// What the attempt under way is after; the last one's, when there is none.
+    goal: Goal,
+    timers: Timers,
+    /// `last_stream_position`: what the next `since` will be.
+    position: Position,
+    tokens: Tokens,
+    schedule: Schedule,
+    judge: Judge,
+    line: Line,
+    bridge: Option<Bridge>,
+    /// The last sync request.
+    asked: Option<Asked>,
+    /// Id of the next sync request.
+    sync_id: u32,
+    outbox: Outbox,
+}
+
+/// Where a session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The plan has not called it yet, or has taken it away.
+    Away,
+    /// It has stopped by itself, until the plan has taken it away and brings it back.
+    Stopped,
+    /// Between two attempts.
+    Waiting,
+    /// First step of an attempt: another token is asked for.
+    Refreshing,
+    /// An attempt syncs before it connects, or an offline poll is under way.
+    Syncing,
+    /// The upgrade is asked for.
+    Connecting,
+    /// Upgraded; hello is waited for.
+    Opened,
+    /// Hello seen; in stream-first order a bridge may be open beside it.
+    Live,
+}
+
+impl Session {
+    /// A client that the plan has not called yet. `position` is its starting position (a marker's, or the stored
+    /// one of an earlier life), `token` the life of the token that the driver holds for it, `random` a stream of
+    /// its own.
+    pub fn new(settings: Arc<Settings>, position: Position, token: TokenLife, random: seed::Stream) -> Self {
+        Self {
+            settings,
+            random,
+            state: State::Away,
+            goal: Goal::Stream,
+            timers: Timers::NONE,
+            position,
+            tokens: Tokens::new(token),
+            schedule: Schedule::default(),
+            judge: Judge::default(),
+            line: Line::default(),
+            bridge: None,
+            asked: None,
+            sync_id: 0,
+            outbox: Outbox::default(),
+        }
+    }
+
+    /// Takes one input. It queues at most one output for each event of a page, and a dozen beside them.
+    pub fn handle(&mut self, now: Timestamp, input: Input<'_>) {
+        match input {
+            Input::Order(Order::Start) => self.start(now),
+            Input::Order(Order::Leave) => self.leave(now),
+            Input::Opened => self.opened(now),
+            Input::ConnectFailed(failure) => self.connect_failed(now, failure),
+            Input::Frame { frame, late } => self.frame(now, frame, late),
+            Input::Ping { late } => self.ping(now, late),
+            Input::OddFrame(oddity) => self.odd_frame(now, oddity),
+            Input::Closed(ending) => self.closed(now, &ending),
+            Input::Synced { id, page } => self.synced(now, id, page),
+            Input::SyncFailed { id, trouble } => self.sync_failed(now, id, trouble),
+            Input::Refreshed(life) => self.refreshed(now, life),
+            Input::RefreshFailed { refused } => self.refresh_failed(now, refused),
+            Input::Timer => self.fire(now),
+        }
+    }
+
+    /// The next output, oldest first; `None` when there is none left.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outbox.pop()
+    }
+
+    /// When to say [`Input::Timer`] at the latest; `None`: nothing is waited for.
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        self.timers.next()
+    }
+
+    /// `last_stream_position`, to be stored durably.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// Hello seen, and the connection not lost since.
+    pub fn is_live(&self) -> bool {
+        self.state == State::Live
+    }
+
+    /// Fires what is due, each timer at most once: one that is due again at once waits for the next call, which
+    /// [`Session::next_wake`] then asks for.
+    fn fire(&mut self, now: Timestamp) {
+        for _ in 0..Timer::COUNT {
+            let Some((timer, at)) = self.timers.pop_due(now) else { return };
+            match timer {
+                Timer::Retry => self.retry(now, at),
+                Timer::ConnectDeadline => self.connect_overdue(now),
+                Timer::HelloDeadline => self.hello_overdue(now),
+                Timer::Watchdog => self.watch(now),
+                Timer::RefreshDue => self.ask_refresh(now),
+                Timer::RefreshDeadline => self.refresh_failed(now, false),
+                Timer::SyncDeadline => self.sync_overdue(now),
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        self.outbox.push(Output::Action(action));
+    }
+
+    fn observe(&mut self, now: Timestamp, observation: Observation) {
+        self.judge.saw(now, &observation, &self.settings.client);
+        self.outbox.push(Output::Observation(observation));
+    }
+}
 
 /// What comes to a session from the plan, the driver or the simulator.
 #[derive(Debug)]

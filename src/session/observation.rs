@@ -29,7 +29,8 @@ pub enum Observation {
         /// Its `since`.
         since: Position,
     },
-    /// A sync request was answered. The arrivals of its page follow it.
+    /// A sync request was answered. The arrivals of its page follow it, all with the position that the client had
+    /// before the page; after the last one, the position is `next_cursor` if that is higher.
     SyncPage {
         /// Time to the whole page.
         took: Duration,
@@ -54,7 +55,8 @@ pub enum Observation {
         /// From [`super::Action::Connect`].
         took: Duration,
     },
-    /// There is no connection: it was refused, or hello did not come in time.
+    /// There is no connection: it was refused, or hello did not come in time (in that case
+    /// [`Observation::Disconnected`] follows, because it had been opened).
     ConnectFailed {
         /// The harness itself was the reason.
         local: bool,
@@ -162,7 +164,7 @@ pub enum ReconnectKind {
 /// Why a connection ended, as the client infers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
-    /// Close 4001.
+    /// Close 4001; without a code: the client closed, because its refresh token was refused.
     InvalidToken,
     /// Close 4003 for missed pongs.
     PingTimeout,
@@ -182,6 +184,8 @@ pub enum Cause {
     NoHello,
     /// The server broke the WebSocket protocol.
     Protocol,
+    /// The client dropped it itself: in stream-first order, its bridge failed.
+    BridgeFailed,
     /// The plan took the client away.
     Left,
 }

@@ -3,12 +3,17 @@
 //! Everything a server sends is untrusted: nothing here panics or allocates beyond the text it is given.
 
 pub mod frame;
+mod lenient;
+pub mod publish;
+pub mod reply;
 pub mod stamp;
 pub mod sync;
 
 pub use frame::{EventFrame, Frame, HelloFrame};
+pub use publish::{CONTENT_MIN, PONG, send_body};
+pub use reply::{Created, Registered, ReplyError, TokenReply, error_code, room_id};
 pub use stamp::{RawStamp, Stamp};
-pub use sync::{SyncEvent, SyncPage};
+pub use sync::{PageError, SyncEvent, SyncPage};
 
 /// A position in a tenant's stream.
 pub type Position = u64;

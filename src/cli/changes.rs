@@ -1,0 +1,71 @@
+//! A profile from the command line: its name, and what is changed in it.
+
+use std::time::Duration;
+
+use clap::Args;
+use thiserror::Error;
+
+use super::exit::Failure;
+use super::output;
+use crate::profile::quantity::{QuantityError, Written as _};
+use crate::profile::{Override, OverrideError, Profile, Source, load};
+
+/// What every command that reads a profile takes.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Changes {
+    /// Deployment to run against, instead of the embedded target
+    #[arg(long, value_name = "URL")]
+    target: Option<String>,
+    /// Change one key of the profile: --set client.bridge=stream-first (may be repeated)
+    #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
+    set: Vec<String>,
+    /// Short for --set population.clients=N
+    #[arg(long, value_name = "N")]
+    clients: Option<u32>,
+    /// Short for --set seed=N; the same seed gives the same plan
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Stretch or shrink the holds until all phases together last this long ("90s", "2h")
+    #[arg(long, value_name = "TIME")]
+    duration: Option<String>,
+}
+
+/// Why a change cannot be made; completes "failed to …".
+#[derive(Debug, Error)]
+enum ChangeError {
+    #[error("read `{0}`")]
+    Set(String, #[source] OverrideError),
+    #[error("read --duration {0}")]
+    Duration(String, #[source] QuantityError),
+}
+
+impl Changes {
+    /// Finds, reads, changes and checks the profile; what may not be meant that way is said on stderr.
+    pub(super) fn load(&self, name: &str) -> Result<Profile, Failure> {
+        let overrides = self.overrides().map_err(Failure::usage)?;
+        let source = Source::find(name).map_err(Failure::usage)?;
+        let loaded = load(&source, &overrides).map_err(Failure::usage)?;
+        for warning in &loaded.warnings {
+            output::warning(warning);
+        }
+        Ok(loaded.profile)
+    }
+
+    /// The shorthands come last: they are the shorter way to say something, and so the later thought.
+    fn overrides(&self) -> Result<Vec<Override>, ChangeError> {
+        let mut overrides = Vec::new();
+        for set in &self.set {
+            let change = Override::parse(set).map_err(|error| ChangeError::Set(set.clone(), error))?;
+            overrides.push(change);
+        }
+        overrides.extend(self.target.clone().map(Override::Target));
+        overrides.extend(self.clients.map(Override::Clients));
+        overrides.extend(self.seed.map(Override::Seed));
+        if let Some(text) = &self.duration {
+            let duration =
+                Duration::parse(text).map_err(|error| ChangeError::Duration(text.clone(), error))?;
+            overrides.push(Override::Duration(duration));
+        }
+        Ok(overrides)
+    }
+}

@@ -1,0 +1,220 @@
+//! What a run would cost (pure): computed from profile and plan, before anything leaves.
+
+use serde::Serialize;
+
+use crate::plan::{Plan, Shard};
+use crate::profile::{PAYLOAD_MAX, Payload, Profile, TrafficStart};
+
+/// The load of a run at its busiest, a second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Load {
+    /// New connections by the plan.
+    pub connects: f64,
+    /// Publishes, all tenants.
+    pub publishes: f64,
+    /// Deliveries that they cause with everybody there.
+    pub deliveries: f64,
+}
+
+/// What a whole run asks for.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Cost {
+    /// Clients in the plan.
+    pub clients: u64,
+    /// Tenants they are in.
+    pub tenants: u64,
+    /// First logins, one an identity.
+    pub logins: u64,
+    /// Rooms made.
+    pub rooms: u64,
+    /// Joins of rooms.
+    pub joins: u64,
+    /// Length of the phases; the drain comes on top.
+    pub duration_s: f64,
+    /// At most so much longer.
+    pub drain_s_max: f64,
+    /// Publishes by the timetable.
+    pub publishes: Count,
+    /// Publishes × members that are there.
+    pub deliveries: Count,
+    /// Rows that stay in the store: publishes, one marker and one fence a room.
+    pub stored_rows: Count,
+    /// Bytes from harness to target, headers by estimate.
+    pub bytes_sent: Count,
+    /// Bytes from target to harness, envelopes by estimate.
+    pub bytes_received: Count,
+    /// Commands run on the deployment.
+    pub commands: u64,
+}
+
+/// A number that is what it is, or what is to be expected.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(super) struct Count {
+    /// How many.
+    pub count: u64,
+    /// The plan has exactly so many; else the expectation.
+    pub exact: bool,
+}
+
+/// Fields of a frame around its content (id, room, sender, position, time), and the frame's own head; by estimate.
+const ENVELOPE_BYTES: f64 = 300.0;
+/// Line and heads of a publish request with its token; by estimate.
+const REQUEST_BYTES: f64 = 700.0;
+/// Walking the timetable beyond so many rooms × seconds would take longer than a person waits for.
+const EXACT_MAX: u64 = 1_000_000;
+
+impl Load {
+    /// Of a resolved profile.
+    pub(super) fn of(profile: &Profile) -> Self {
+        let plan = Plan::new(profile, Shard::WHOLE);
+        let connects = plan
+            .timeline
+            .phases()
+            .iter()
+            .filter(|phase| phase.to > phase.from)
+            .map(|phase| f64::from(phase.to - phase.from) / (phase.end - phase.begin).as_secs_f64())
+            .fold(0.0, f64::max);
+        let busiest = profile.phases.iter().map(|phase| phase.rate.0).fold(0.0, f64::max);
+        Self {
+            connects,
+            publishes: profile.traffic.rate.0 * busiest,
+            deliveries: deliveries_a_second(&plan) * busiest,
+        }
+    }
+}
+
+impl Cost {
+    /// Of a resolved profile.
+    pub(super) fn of(profile: &Profile) -> Self {
+        let plan = Plan::new(profile, Shard::WHOLE);
+        let clients = u64::from(plan.population.clients());
+        let rooms = u64::from(plan.population.rooms());
+        let publishes = publishes(&plan);
+        let content = mean_content(profile.traffic.payload);
+        let deliveries = deliveries(profile, &plan);
+        let scaled = |count: f64| Count { count: count.round() as u64, exact: false };
+        Self {
+            clients,
+            tenants: u64::from(plan.population.tenants()),
+            logins: clients,
+            rooms,
+            joins: clients * u64::from(plan.population.rooms_per_client()),
+            duration_s: plan.timeline.end().as_secs_f64(),
+            drain_s_max: profile.drain.deadline.as_secs_f64(),
+            publishes,
+            deliveries: scaled(deliveries),
+            stored_rows: Count { count: publishes.count + 2 * rooms, ..publishes },
+            bytes_sent: scaled(publishes.count as f64 * (content + REQUEST_BYTES)),
+            bytes_received: scaled(deliveries * (content + ENVELOPE_BYTES)),
+            // Profiles cannot run commands yet, so that none are.
+            commands: 0,
+        }
+    }
+}
+
+/// By walking the timetable, which is what the generator does; by expectation where that would take too long.
+fn publishes(plan: &Plan) -> Count {
+    let rooms = plan.population.rooms();
+    if u64::from(rooms) * u64::from(plan.timetable.blocks()) > EXACT_MAX {
+        let expected: f64 = (0..rooms).map(|room| plan.timetable.expected(room)).sum();
+        return Count { count: expected.round() as u64, exact: false };
+    }
+    let mut count = 0;
+    let mut due = Vec::new();
+    for room in 0..rooms {
+        let mut visit = crate::plan::Visit::default();
+        while visit.block < plan.timetable.blocks() {
+            due.clear();
+            plan.timetable.walk(room, &mut visit, &mut due);
+            count += due.len() as u64;
+        }
+    }
+    Count { count, exact: true }
+}
+
+/// Expected: the rate times the members that the timeline has there at the time. A room's members are spread over
+/// the order in which clients start.
+fn deliveries(profile: &Profile, plan: &Plan) -> f64 {
+    let everybody = f64::from(plan.population.clients());
+    let silent_first = profile.traffic.start == TrafficStart::AllLive;
+    let there: f64 = plan
+        .timeline
+        .phases()
+        .iter()
+        .zip(&profile.phases)
+        .enumerate()
+        .filter(|(index, _)| *index > 0 || !silent_first)
+        .map(|(_, (placed, phase))| {
+            let seconds = (placed.end - placed.begin).as_secs_f64();
+            let present = (f64::from(placed.from) + f64::from(placed.to)) / 2.0 / everybody;
+            seconds * phase.rate.0 * present
+        })
+        .sum();
+    deliveries_a_second(plan) * there
+}
+
+/// With everybody there, at full rate.
+fn deliveries_a_second(plan: &Plan) -> f64 {
+    let population = &plan.population;
+    (0..population.tenants())
+        .map(|tenant| {
+            let rooms = population.rooms_of_tenant(tenant);
+            let count = rooms.len().max(1) as f64;
+            let members: u64 = rooms.map(|room| u64::from(population.members_len(room))).sum();
+            plan.timetable.tenant_rate(tenant) * members as f64 / count
+        })
+        .sum()
+}
+
+fn mean_content(payload: Payload) -> f64 {
+    match payload {
+        Payload::Fixed(bytes) => f64::from(bytes),
+        Payload::Range(low, high) => (f64::from(low) + f64::from(high)) / 2.0,
+        Payload::LogNormal(median, sigma) => {
+            (f64::from(median) * (sigma * sigma / 2.0).exp()).min(f64::from(PAYLOAD_MAX))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::Arrivals;
+    use crate::report::sample;
+
+    #[test]
+    fn a_run_costs_what_its_plan_says() {
+        let mut profile = sample::profile();
+        profile.traffic.arrivals = Arrivals::Even;
+        let cost = Cost::of(&profile);
+        assert_eq!((cost.clients, cost.tenants, cost.logins, cost.rooms, cost.joins), (100, 2, 100, 8, 200));
+        // 5 s at half of 50/s, 20 s at 50/s.
+        assert!(cost.publishes.exact && cost.publishes.count.abs_diff(1_125) <= 8, "{:?}", cost.publishes);
+        // 25 members; half of them in the mean while the ramp lasts: 125 × 12.5 + 1,000 × 25.
+        assert_eq!(cost.deliveries, Count { count: 26_563, exact: false });
+        assert_eq!(cost.stored_rows.count, cost.publishes.count + 16);
+    }
+
+    #[test]
+    fn nothing_is_published_before_everybody_is_live_where_that_is_asked_for() {
+        let mut profile = sample::profile();
+        profile.traffic.start = TrafficStart::AllLive;
+        assert_eq!(Cost::of(&profile).deliveries.count, 25_000);
+    }
+
+    #[test]
+    fn a_long_run_is_estimated_and_says_so() {
+        let mut profile = sample::profile();
+        profile.phases[1].duration = std::time::Duration::from_secs(200_000);
+        let cost = Cost::of(&profile);
+        assert_eq!(cost.publishes, Count { count: 10_000_125, exact: false });
+        assert!(!cost.stored_rows.exact);
+    }
+
+    #[test]
+    fn the_load_is_that_of_the_busiest_second() {
+        let load = Load::of(&sample::profile());
+        assert_eq!((load.connects, load.publishes), (20.0, 50.0));
+        assert!((load.deliveries - 1_250.0).abs() < 1e-6, "{load:?}");
+    }
+}

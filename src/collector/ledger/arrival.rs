@@ -1,0 +1,271 @@
+//! What comes is classed at once.
+
+use super::Ledger;
+use super::rooms::State;
+use crate::session::{Arrival, Channel};
+use crate::time::Timestamp;
+
+/// A first arrival of an event that may be owed to the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First {
+    /// On the stream.
+    Live,
+    /// By a bridge.
+    Bridged,
+    /// By an offline poll.
+    Polled,
+}
+
+/// Where an arrival belongs.
+#[derive(Clone, Copy)]
+struct At {
+    now: Timestamp,
+    client: u32,
+    tenant: usize,
+    track: usize,
+    room: u32,
+    n: u32,
+}
+
+impl Ledger {
+    /// A message came; says whether it is a first arrival (so that its latency is recorded).
+    pub fn arrived(&mut self, now: Timestamp, client: u32, arrival: &Arrival) -> Option<First> {
+        self.moved(client, arrival);
+        let tenant = self.people.tenant_of(client) as usize;
+        let Some(stamp) = arrival.stamp else {
+            self.deliveries[tenant].foreign += 1;
+            return None;
+        };
+        let stray = |kind| super::Word::Stray { kind, client, room: stamp.room, n: stamp.n, position: arrival.position };
+        if stamp.room >= self.people.rooms() {
+            self.deliveries[tenant].unexpected += 1;
+            self.words.push_back(stray("unexpected"));
+            return None;
+        }
+        if self.people.tenant_of_room(stamp.room) as usize != tenant {
+            self.deliveries[tenant].leaked += 1;
+            self.words.push_back(stray("leaked"));
+            return None;
+        }
+        let Some(slot) = self.people.slot_of(client, stamp.room) else {
+            self.deliveries[tenant].leaked_room += 1;
+            self.words.push_back(stray("leaked_room"));
+            return None;
+        };
+        if let (Channel::Stream { late: false }, Some(live)) =
+            (arrival.channel, &mut self.clients[client as usize].live)
+        {
+            // Whatever was acknowledged before this event was sent, and more than the bound ago, should be here.
+            live.proved = live.proved.max(stamp.sent.min(now.back(self.rules.lateness_bound)));
+        }
+        // Markers and fences are never owed.
+        let n = stamp.n?;
+        if n >= self.rooms[stamp.room as usize].issued() {
+            self.deliveries[tenant].unexpected += 1;
+            self.words.push_back(stray("unexpected"));
+            return None;
+        }
+        let track = self.tracks_of(client).start + slot;
+        let at = At { now, client, tenant, track, room: stamp.room, n };
+        let other_copy = self.sighted(at, arrival);
+        if n < self.tracks[track].first {
+            self.deliveries[tenant].unowed += 1;
+            return None;
+        }
+        let late = now.since(stamp.sent) > self.rules.lateness_bound;
+        self.class(at, arrival, late, other_copy)
+    }
+
+    /// The position moves, and on the stream a page's cursor is past.
+    fn moved(&mut self, client: u32, arrival: &Arrival) {
+        let tenant = self.people.tenant_of(client) as usize;
+        let client = &mut self.clients[client as usize];
+        if matches!(arrival.channel, Channel::Stream { .. }) {
+            client.apply_page_cursor();
+        }
+        client.position = client.position.max(arrival.client_position);
+        self.tenant_high[tenant] = self.tenant_high[tenant].max(client.position);
+    }
+
+    /// Notes the sighting with the event; `true` when this is another copy than the one known.
+    fn sighted(&mut self, at: At, arrival: &Arrival) -> bool {
+        let Some(record) = self.rooms[at.room as usize].get_mut(at.n) else { return false };
+        let position = arrival.position.unwrap_or(0);
+        if record.clashes(arrival.id, position) {
+            self.double_stored[at.tenant] += 1;
+        }
+        record.seen = record.seen.min(at.now);
+        record.sent = record.sent.min(arrival.stamp.map_or(Timestamp::MAX, |stamp| stamp.sent));
+        record.id = if record.id == 0 { arrival.id } else { record.id };
+        record.position = if record.position == 0 { position } else { record.position };
+        if record.state == State::Doubtful {
+            record.state = State::Owed;
+            record.acked = at.now;
+        }
+        record.double
+    }
+
+    fn class(&mut self, at: At, arrival: &Arrival, late: bool, other_copy: bool) -> Option<First> {
+        let track = &mut self.tracks[at.track];
+        let before = track.high;
+        if at.n >= before {
+            if at.n > before {
+                track.extra().gaps.open(before, at.n);
+                self.clients[at.client as usize].dirty = true;
+            }
+            self.tracks[at.track].high = at.n + 1;
+            return Some(self.first(at, arrival, late, before, false));
+        }
+        if let Some(marks) = track.extra.as_mut().and_then(|extra| extra.gaps.fill(at.n)) {
+            let counted = marks & super::place::OMITTED != 0;
+            return Some(self.first(at, arrival, late, before, counted));
+        }
+        if self.finals.remove(&(at.client, at.room, at.n)) {
+            self.deliveries[at.tenant].resurrected += 1;
+            // From now on it has arrived.
+            self.note(at, arrival, before);
+            return None;
+        }
+        self.repeat(at, arrival, other_copy);
+        None
+    }
+
+    fn first(&mut self, at: At, arrival: &Arrival, late: bool, before: u32, counted: bool) -> First {
+        let live = matches!(arrival.channel, Channel::Stream { .. });
+        self.note(at, arrival, before);
+        if live {
+            self.order(at, arrival);
+        } else if !counted {
+            self.omitted_on_stream(at, arrival);
+        }
+        let cursor = self.clients[at.client as usize].cursor;
+        let deliveries = &mut self.deliveries[at.tenant];
+        deliveries.below_cursor += u64::from(arrival.position.is_some_and(|position| position <= cursor));
+        deliveries.late_live += u64::from(late && live);
+        deliveries.late_bridged += u64::from(late && !live);
+        self.count_first(at, arrival, live);
+        let polling = self.clients[at.client as usize].evidence.open.as_ref().is_some_and(|bridge| bridge.poll);
+        match (live, polling) {
+            (true, _) => First::Live,
+            (false, false) => First::Bridged,
+            (false, true) => First::Polled,
+        }
+    }
+
+    fn count_first(&mut self, at: At, arrival: &Arrival, live: bool) {
+        let deliveries = &mut self.deliveries[at.tenant];
+        let record = self.rooms[at.room as usize].get_mut(at.n);
+        match record.as_ref().map(|record| record.state) {
+            Some(State::Refused) => {
+                deliveries.unexpected += 1;
+                let (client, room, n, position) = (at.client, at.room, Some(at.n), arrival.position);
+                self.words.push_back(super::Word::Stray { kind: "unexpected", client, room, n, position });
+                return;
+            }
+            Some(State::Absent) => {
+                deliveries.unowed += 1;
+                return;
+            }
+            Some(State::Pending) => {
+                let record = record.expect("it was just looked at");
+                *(if live { &mut record.live } else { &mut record.bridged }) += 1;
+            }
+            // A number that is open and older than the window is owed: what is not owed was closed before.
+            Some(State::Owed | State::Doubtful) | None => {}
+        }
+        *(if live { &mut deliveries.live } else { &mut deliveries.bridged }) += 1;
+        let sent = arrival.stamp.map_or(Timestamp::ZERO, |stamp| stamp.sent);
+        if sent >= self.clients[at.client as usize].tentative_from {
+            self.tracks[at.track].extra().tentative.push((at.n, live));
+        }
+    }
+
+    /// Remembers on which connection or in which bridge it came.
+    fn note(&mut self, at: At, arrival: &Arrival, before: u32) {
+        let track = &mut self.tracks[at.track];
+        match arrival.channel {
+            Channel::Stream { .. } => {
+                track.put_on_stream(at.n);
+                if let Some(extra) = &mut track.extra {
+                    extra.by_sync.remove(at.n);
+                    extra.in_bridge.remove(at.n);
+                }
+            }
+            Channel::Sync { .. } => {
+                let from = track.stream_from;
+                let extra = track.extra();
+                if at.n >= before {
+                    extra.by_sync.append(before, at.n);
+                    extra.in_bridge.append(before, at.n);
+                    extra.off_stream.append(before, at.n);
+                } else {
+                    extra.by_sync.insert(at.n);
+                    extra.in_bridge.insert(at.n);
+                    if at.n >= from {
+                        extra.off_stream.insert(at.n);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Positions on one connection: below one already delivered in the room, or only across rooms.
+    fn order(&mut self, at: At, arrival: &Arrival) {
+        let Some(position) = arrival.position else { return };
+        let track = &mut self.tracks[at.track];
+        let Some(live) = &mut self.clients[at.client as usize].live else { return };
+        if position < track.stream_position {
+            self.deliveries[at.tenant].out_of_order += 1;
+            let (client, room, n, position) = (at.client, at.room, Some(at.n), arrival.position);
+            self.words.push_back(super::Word::Stray { kind: "out_of_order", client, room, n, position });
+        } else if position < live.high {
+            self.deliveries[at.tenant].interleaved += 1;
+        }
+        track.stream_position = track.stream_position.max(position);
+        live.high = live.high.max(position);
+    }
+
+    /// Sync brought what a working connection should have brought.
+    fn omitted_on_stream(&mut self, at: At, arrival: &Arrival) {
+        let Some(record) = self.rooms[at.room as usize].get(at.n).filter(|record| record.is_owed()) else { return };
+        let facts = self.facts(at.room, record);
+        let client = &self.clients[at.client as usize];
+        if facts.omitted_before(client) || facts.omitted_by_live(client.live) {
+            self.deliveries[at.tenant].stream_omitted += 1;
+            let (client, room, n, position) = (at.client, at.room, Some(at.n), arrival.position);
+            self.words.push_back(super::Word::Stray { kind: "stream_omitted", client, room, n, position });
+        }
+    }
+
+    fn repeat(&mut self, at: At, arrival: &Arrival, other_copy: bool) {
+        // The second copy of an event that was stored twice is counted as that, once, and not at every client.
+        if other_copy {
+            return;
+        }
+        let on_stream = self.tracks[at.track].on_stream(at.n);
+        let extra = self.tracks[at.track].extra.as_deref();
+        let kind = match arrival.channel {
+            Channel::Stream { .. } if on_stream => "duplicate",
+            Channel::Stream { .. } if extra.is_some_and(|extra| extra.by_sync.contains(at.n)) => "overlap",
+            Channel::Stream { .. } => "redelivered",
+            Channel::Sync { .. } if extra.is_some_and(|extra| extra.in_bridge.contains(at.n)) => "duplicate",
+            Channel::Sync { since } if arrival.position.is_some_and(|position| position <= since) => "redelivered",
+            Channel::Sync { .. } if on_stream => "overlap",
+            Channel::Sync { .. } => "redelivered",
+        };
+        let deliveries = &mut self.deliveries[at.tenant];
+        match kind {
+            "duplicate" => deliveries.duplicate += 1,
+            "overlap" => deliveries.overlap += 1,
+            _ => deliveries.redelivered += 1,
+        }
+        if kind == "duplicate" {
+            let (client, room, n, position) = (at.client, at.room, Some(at.n), arrival.position);
+            self.words.push_back(super::Word::Stray { kind, client, room, n, position });
+        }
+        match arrival.channel {
+            Channel::Stream { .. } => self.tracks[at.track].put_on_stream(at.n),
+            Channel::Sync { .. } => self.tracks[at.track].extra().in_bridge.insert(at.n),
+        }
+    }
+}

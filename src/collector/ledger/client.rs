@@ -1,0 +1,241 @@
+//! What the ledger keeps of one client: its connection, its position, its proofs, and a track per room.
+
+use std::collections::VecDeque;
+
+use super::intervals::{Gaps, Intervals};
+use crate::session::ConnectionInfo;
+use crate::time::Timestamp;
+use crate::wire::Position;
+
+/// One client.
+#[derive(Debug)]
+pub(super) struct Client {
+    /// The persisted position.
+    pub(super) position: Position,
+    /// Highest cursor that a sync request used or a page gave.
+    pub(super) cursor: Position,
+    /// `next_cursor` of the page whose arrivals are coming in.
+    pub(super) page_cursor: Option<Position>,
+    /// The client's own position when its latest bridge began or at its latest hello, whichever came later.
+    pub(super) floor: Position,
+    /// Hello of the connection that is open.
+    pub(super) live: Option<Connection>,
+    /// A hello has opened a span, and the plan has not taken the client away.
+    pub(super) in_span: bool,
+    /// When the plan will take it away, less what an acknowledgement may take: arrivals of events sent after
+    /// this are noted one by one. `MAX`: it will not.
+    pub(super) tentative_from: Timestamp,
+    /// Something happened that may place a gap.
+    pub(super) dirty: bool,
+    pub(super) evidence: Evidence,
+    /// What the current (or the last) connection said of itself.
+    pub(super) info: Option<Box<ConnectionInfo>>,
+    /// Hello and end of that connection.
+    pub(super) connected_at: Timestamp,
+    pub(super) disconnected_at: Timestamp,
+}
+
+/// A connection that is live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Connection {
+    pub(super) hello: Timestamp,
+    /// Whatever was acknowledged before this and first sent after hello, this connection should have brought.
+    pub(super) proved: Timestamp,
+    /// Highest position that it brought.
+    pub(super) high: Position,
+}
+
+/// One client in one room.
+#[derive(Debug)]
+pub(super) struct Track {
+    /// First number of the span; `u32::MAX`: there is none open.
+    pub(super) first: u32,
+    /// Owed events of the room below `first`, once known.
+    pub(super) base: Option<u32>,
+    /// Every number of the span below it has arrived, is in the gaps, is final, or was never owed.
+    pub(super) high: u32,
+    /// Numbers from here on that have arrived came on the current (or last) connection, but for `off_stream`.
+    pub(super) stream_from: u32,
+    /// Highest position that the connection brought from this room.
+    pub(super) stream_position: Position,
+    pub(super) extra: Option<Box<Extra>>,
+}
+
+/// What is there only when something out of the ordinary happened.
+#[derive(Debug, Default)]
+pub(super) struct Extra {
+    pub(super) gaps: Gaps,
+    /// At or above `stream_from`, arrived, but not on this connection.
+    pub(super) off_stream: Intervals,
+    /// Below `stream_from`, arrived on this connection.
+    pub(super) on_stream: Intervals,
+    /// First arrived by sync since the last connection ended.
+    pub(super) by_sync: Intervals,
+    /// Arrived within the bridge (or poll) that is open.
+    pub(super) in_bridge: Intervals,
+    /// First arrivals that may turn out to be unowed: (n, it was live).
+    pub(super) tentative: Vec<(u32, bool)>,
+}
+
+impl Extra {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl PartialEq for Extra {
+    fn eq(&self, other: &Self) -> bool {
+        self.gaps == other.gaps
+            && self.off_stream == other.off_stream
+            && self.on_stream == other.on_stream
+            && self.by_sync == other.by_sync
+            && self.in_bridge == other.in_bridge
+            && self.tentative == other.tentative
+    }
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self {
+            position: 0,
+            cursor: 0,
+            page_cursor: None,
+            floor: 0,
+            live: None,
+            in_span: false,
+            tentative_from: Timestamp::MAX,
+            dirty: false,
+            evidence: Evidence::default(),
+            info: None,
+            connected_at: Timestamp::MAX,
+            disconnected_at: Timestamp::MAX,
+        }
+    }
+}
+
+impl Default for Track {
+    fn default() -> Self {
+        Self { first: u32::MAX, base: None, high: u32::MAX, stream_from: u32::MAX, stream_position: 0, extra: None }
+    }
+}
+
+impl Track {
+    pub(super) fn extra(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
+    }
+
+    /// Frees what is no longer needed.
+    pub(super) fn tidy(&mut self) {
+        if self.extra.as_ref().is_some_and(|extra| extra.is_empty()) {
+            self.extra = None;
+        }
+    }
+
+    pub(super) fn has_gaps(&self) -> bool {
+        self.extra.as_ref().is_some_and(|extra| !extra.gaps.is_empty())
+    }
+
+    /// A new connection: nothing has come on it yet.
+    pub(super) fn connected(&mut self) {
+        self.stream_from = self.high;
+        self.stream_position = 0;
+        if let Some(extra) = &mut self.extra {
+            extra.off_stream.clear();
+            extra.on_stream.clear();
+        }
+        self.tidy();
+    }
+
+    /// The connection is gone: what sync brings from now on is of a new cycle.
+    pub(super) fn disconnected(&mut self) {
+        if let Some(extra) = &mut self.extra {
+            extra.by_sync.clear();
+            extra.in_bridge.clear();
+        }
+        self.tidy();
+    }
+
+    /// Whether `n`, which has arrived, came on the current (or last) connection.
+    pub(super) fn on_stream(&self, n: u32) -> bool {
+        let extra = self.extra.as_deref();
+        if n >= self.stream_from {
+            !extra.is_some_and(|extra| extra.off_stream.contains(n))
+        } else {
+            extra.is_some_and(|extra| extra.on_stream.contains(n))
+        }
+    }
+
+    /// Notes that `n` came on this connection.
+    pub(super) fn put_on_stream(&mut self, n: u32) {
+        if n < self.stream_from {
+            self.extra().on_stream.insert(n);
+        } else if let Some(extra) = &mut self.extra {
+            extra.off_stream.remove(n);
+        }
+    }
+}
+
+/// What happened lately that may prove where an event was missed. Bounded: the oldest go first, and are counted.
+#[derive(Debug, Default)]
+pub(super) struct Evidence {
+    pub(super) items: VecDeque<(Timestamp, Item)>,
+    /// The bridge (or poll) that is open.
+    pub(super) open: Option<Box<Bridge>>,
+    /// When the last request of the last bridge left; sync-first's seam begins there.
+    pub(super) last_request: Option<Timestamp>,
+}
+
+/// One piece of evidence.
+#[derive(Debug)]
+pub(super) enum Item {
+    /// A connection that has ended.
+    Connection { hello: Timestamp, proved: Timestamp },
+    /// A bridge (or poll) that ran to `has_more` false.
+    Bridge(Box<Bridge>),
+    /// Between the last bridging request and hello, with the client's position at that hello.
+    Seam { request: Timestamp, hello: Timestamp, position: Position },
+}
+
+/// The requests of a bridge: when each left, and its `since`.
+#[derive(Debug, Default)]
+pub(super) struct Bridge {
+    /// An offline poll, not a bridge.
+    pub(super) poll: bool,
+    pub(super) requests: Vec<(Timestamp, Position)>,
+}
+
+impl Evidence {
+    /// Pieces kept for one client.
+    const ITEMS: usize = 16;
+    /// Requests kept of one bridge; beyond them the last one stands for all that follow.
+    const REQUESTS: usize = 256;
+
+    /// Adds a piece; `true` when an older one had to go.
+    pub(super) fn add(&mut self, now: Timestamp, item: Item) -> bool {
+        let full = self.items.len() >= Self::ITEMS;
+        if full {
+            self.items.pop_front();
+        }
+        self.items.push_back((now, item));
+        full
+    }
+
+    pub(super) fn requested(&mut self, now: Timestamp, since: Position) {
+        self.last_request = Some(now);
+        let requests = &mut self.open.get_or_insert_default().requests;
+        if requests.len() >= Self::REQUESTS {
+            requests.pop();
+        }
+        requests.push((now, since));
+    }
+
+    /// Drops what is older than `before`.
+    pub(super) fn forget(&mut self, before: Timestamp) {
+        while self.items.front().is_some_and(|&(at, _)| at < before) {
+            self.items.pop_front();
+        }
+        if self.items.is_empty() && self.items.capacity() > 0 {
+            self.items = VecDeque::new();
+        }
+    }
+}

@@ -1,0 +1,418 @@
+//! The ledger: every event owed to every client, accounted for.
+//!
+//! # What is owed
+//!
+//! Every event has coordinates (room, n), n dense in its room. A client's *span* opens at its first hello and ends
+//! when the plan takes it away or the run ends. It is owed (room, n) when it is a member of the room, the event was
+//! due at or after the span's opening hello, and the publish was acknowledged, or is unknown and was seen by any
+//! client or the audit. In a span that the plan ends, only what was acknowledged at least the lateness bound before.
+//!
+//! # How it is kept
+//!
+//! - [`rooms`]: what the publishers know of each event (outcome, times, position), for a window of events;
+//! - [`client`]: per client its connection, position and evidence, and per (client, room) a [`client::Track`]: a
+//!   watermark and, only when something is out of the ordinary, short interval lists;
+//! - [`arrival`]: what comes is classed at once: live, bridged, or a repeat of some kind;
+//! - [`sweep`]: once an interval, what did not come is opened as a gap, placed when it is final, and counted;
+//! - [`span`]: the end of a span settles what is left, and counts `expected` from the publishers' side alone, so
+//!   that `expected = live + bridged + missed_after_bridging + undecided` is a check and not a definition.
+//!
+//! # Repeats (ours, where design.md leaves room)
+//!
+//! A *cycle* is the time from the end of one connection to the end of the next, bridge included. A repeat on the
+//! stream is a `duplicate` when this connection has brought it already, an `overlap` when it first came by sync in
+//! this cycle, else `redelivered`. A repeat by sync is a `duplicate` when this bridge has brought it already,
+//! `redelivered` when `since` had passed it, an `overlap` when the current or last connection had brought it, else
+//! `redelivered`. Repeats do not count as out of order. An arrival is late when it comes more than the lateness
+//! bound after the event was first sent.
+
+mod arrival;
+mod client;
+mod intervals;
+mod place;
+mod rooms;
+mod span;
+mod sweep;
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::time::Duration;
+
+use client::{Bridge, Client, Connection, Item, Track};
+use place::Facts;
+use rooms::{Record, Room, State};
+use span::Closing;
+
+pub use arrival::First;
+pub use place::Place;
+
+use super::collected::Deliveries;
+use crate::generator::{Ended, Outcome};
+use crate::plan::Population;
+use crate::session::{Cause, ConnectionInfo, Observation, StopReason};
+use crate::time::Timestamp;
+use crate::wire::{Position, id_hash};
+
+/// The fixed numbers of a ledger.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// After it, what has not come is late (`client.lateness_bound`).
+    pub lateness_bound: Duration,
+    /// The longest time from due to outcome of a publish.
+    pub outcome_within: Duration,
+    /// Events per room whose outcome is remembered (`audit.window`).
+    pub window: usize,
+    /// The documented order: sync, then stream; only then is there a seam.
+    pub sync_first: bool,
+}
+
+/// What the ledger tells the rest of the collector.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Word {
+    /// A gap is final: look up whether the server still has the event.
+    Missed(Missed),
+    /// The outcome is unknown and nobody has seen it: look it up with the publisher's token.
+    LookUp {
+        /// Room.
+        room: u32,
+        /// Sequence number.
+        n: u32,
+        /// Its position is above this.
+        above: Position,
+    },
+    /// Something that must never happen, for the findings.
+    Stray {
+        /// The key of the summary.
+        kind: &'static str,
+        /// Client.
+        client: u32,
+        /// Room of the stamp.
+        room: u32,
+        /// Sequence number.
+        n: Option<u32>,
+        /// Position, as it came.
+        position: Option<Position>,
+    },
+}
+
+/// An event that one client never got.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Missed {
+    /// Client.
+    pub client: u32,
+    /// Room.
+    pub room: u32,
+    /// Sequence number.
+    pub n: u32,
+    /// Where it was missed.
+    pub place: Place,
+    /// Its position is at or above this.
+    pub low: Position,
+    /// Its position is at or below this; equal to `low` when it is known.
+    pub high: Position,
+    /// From the send reply.
+    pub event_id: Option<Box<str>>,
+    /// Of the client's last connection.
+    pub info: Option<Box<ConnectionInfo>>,
+    /// Hello of that connection.
+    pub connected_at: Option<Timestamp>,
+    /// End of that connection.
+    pub disconnected_at: Option<Timestamp>,
+}
+
+/// The ledger of one stripe.
+#[derive(Debug)]
+pub struct Ledger {
+    people: Population,
+    rules: Rules,
+    rooms: Vec<Room>,
+    /// Highest position that any client of the tenant has held.
+    tenant_high: Vec<Position>,
+    clients: Vec<Client>,
+    /// `rooms_per_client` tracks a client.
+    tracks: Vec<Track>,
+    closings: VecDeque<Closing>,
+    /// Unknown publishes that nobody has seen: (since when, room, n).
+    doubtful: VecDeque<(Timestamp, u32, u32)>,
+    /// Final gaps, to know a late arrival for what it is; bounded.
+    finals: HashSet<(u32, u32, u32)>,
+    deliveries: Vec<Deliveries>,
+    double_stored: Vec<u64>,
+    words: VecDeque<Word>,
+    /// Of `undecided`: of clients that were down for the harness's own reasons.
+    pub undecided_by_harness: u64,
+    /// Bounds that were hit, with how often.
+    refused: BTreeMap<&'static str, u64>,
+}
+
+/// Final gaps that are remembered (ours); a later arrival of one that is not counts as `redelivered`.
+const FINALS: usize = 200_000;
+
+impl Ledger {
+    /// An empty ledger.
+    pub fn new(people: Population, rules: Rules) -> Self {
+        let tenants = people.tenants() as usize;
+        let tracks = people.clients() as usize * people.rooms_per_client() as usize;
+        Self {
+            rules,
+            rooms: (0..people.rooms()).map(|_| Room::default()).collect(),
+            tenant_high: vec![0; tenants],
+            clients: (0..people.clients()).map(|_| Client::default()).collect(),
+            tracks: (0..tracks).map(|_| Track::default()).collect(),
+            closings: VecDeque::new(),
+            doubtful: VecDeque::new(),
+            finals: HashSet::new(),
+            deliveries: vec![Deliveries::default(); tenants],
+            double_stored: vec![0; tenants],
+            words: VecDeque::new(),
+            undecided_by_harness: 0,
+            refused: BTreeMap::new(),
+            people,
+        }
+    }
+
+    /// The event is due.
+    pub fn issue(&mut self, room: u32, n: u32) {
+        self.rooms[room as usize].issue(n);
+    }
+
+    /// The event's first attempt is about to leave.
+    pub fn sending(&mut self, room: u32, n: u32) {
+        let floor = self.tenant_high[self.people.tenant_of_room(room) as usize];
+        if let Some(record) = self.rooms[room as usize].get_mut(n) {
+            record.floor = floor;
+        }
+    }
+
+    /// The publish has ended.
+    pub fn ended(&mut self, now: Timestamp, ended: &Ended) {
+        let (room, Some(n)) = (ended.room, ended.n) else { return };
+        let tenant = self.people.tenant_of_room(room) as usize;
+        let Some(record) = self.rooms[room as usize].get_mut(n) else { return };
+        record.sent = ended.sent.unwrap_or(Timestamp::MAX);
+        match &ended.outcome {
+            Outcome::Acknowledged { id, position } => {
+                record.state = State::Owed;
+                record.acked = now;
+                let hash = id.as_deref().map_or(0, id_hash);
+                if record.clashes(hash, position.unwrap_or(0)) {
+                    self.double_stored[tenant] += 1;
+                }
+                record.id = if hash == 0 { record.id } else { hash };
+                record.position = position.unwrap_or(record.position);
+                record.event_id.clone_from(id);
+            }
+            Outcome::Rejected | Outcome::Unsent => {
+                record.state = State::Refused;
+                let deliveries = &mut self.deliveries[tenant];
+                deliveries.live -= u64::from(record.live);
+                deliveries.bridged -= u64::from(record.bridged);
+                deliveries.unexpected += u64::from(record.live + record.bridged);
+            }
+            Outcome::Unknown if record.seen < Timestamp::MAX => {
+                record.state = State::Owed;
+                record.acked = record.seen;
+            }
+            Outcome::Unknown => {
+                record.state = State::Doubtful;
+                self.doubtful.push_back((now, room, n));
+            }
+        }
+    }
+
+    /// The look-up of a doubtful publish has an answer: it is there (with its position), it is not, or nobody knows.
+    pub fn looked_up(&mut self, now: Timestamp, room: u32, n: u32, found: Option<bool>, position: Option<Position>) {
+        let Some(record) = self.rooms[room as usize].get_mut(n) else { return };
+        if record.state != State::Doubtful {
+            return;
+        }
+        if found == Some(true) {
+            record.state = State::Owed;
+            record.acked = now;
+            record.position = position.unwrap_or(record.position);
+        } else {
+            record.state = State::Absent;
+        }
+    }
+
+    /// A fact about a client. `first_n` tells the first sequence number of a room that is due from now on;
+    /// `leaves_at`, when the plan takes the client away next. Both are asked only when a span opens.
+    pub fn observe(
+        &mut self,
+        now: Timestamp,
+        client: u32,
+        observation: &Observation,
+        first_n: impl FnMut(u32) -> u32,
+        leaves_at: impl FnOnce() -> Option<Timestamp>,
+    ) {
+        match observation {
+            Observation::BridgeBegan { position, poll } => self.bridge_began(client, *position, *poll),
+            Observation::SyncSent { since } => {
+                let client = &mut self.clients[client as usize];
+                client.apply_page_cursor();
+                client.cursor = client.cursor.max(*since);
+                client.evidence.requested(now, *since);
+            }
+            Observation::SyncPage { next_cursor, .. } => {
+                let client = &mut self.clients[client as usize];
+                client.apply_page_cursor();
+                client.page_cursor = *next_cursor;
+            }
+            Observation::BridgeEnded { complete, .. } => self.bridge_ended(now, client, *complete),
+            Observation::Hello { position, info, .. } => {
+                self.hello(now, client, *position, info);
+                if !self.clients[client as usize].in_span {
+                    self.open_span(client, first_n, leaves_at());
+                }
+            }
+            Observation::Ping { late: false, .. } => {
+                let proved = now.back(self.rules.lateness_bound);
+                if let Some(live) = &mut self.clients[client as usize].live {
+                    live.proved = live.proved.max(proved);
+                }
+            }
+            Observation::Disconnected { cause, .. } => {
+                let was_live = self.disconnected(now, client);
+                if *cause == Cause::Left {
+                    self.close_span(now, client, was_live);
+                }
+            }
+            Observation::Stopped(StopReason::Left) => self.close_span(now, client, false),
+            _ => {}
+        }
+    }
+
+    /// What the ledger has to say.
+    pub fn poll(&mut self) -> Option<Word> {
+        self.words.pop_front()
+    }
+
+    /// The counts of each tenant.
+    pub fn deliveries(&self) -> &[Deliveries] {
+        &self.deliveries
+    }
+
+    /// The same, to add what the audit finds.
+    pub fn deliveries_mut(&mut self, tenant: u32) -> &mut Deliveries {
+        &mut self.deliveries[tenant as usize]
+    }
+
+    /// Events of each tenant that were seen under two ids or positions.
+    pub fn double_stored(&self) -> &[u64] {
+        &self.double_stored
+    }
+
+    /// Bounds that were hit, with how often.
+    pub fn refused(&self) -> &BTreeMap<&'static str, u64> {
+        &self.refused
+    }
+
+    fn bridge_began(&mut self, client: u32, position: Position, poll: bool) {
+        for track in self.tracks_of(client) {
+            if let Some(extra) = &mut self.tracks[track].extra {
+                extra.in_bridge.clear();
+            }
+        }
+        let client = &mut self.clients[client as usize];
+        client.floor = client.floor.max(position);
+        client.evidence.open = Some(Box::new(Bridge { poll, requests: Vec::new() }));
+        client.dirty = true;
+    }
+
+    fn bridge_ended(&mut self, now: Timestamp, client: u32, complete: bool) {
+        for track in self.tracks_of(client) {
+            if let Some(extra) = &mut self.tracks[track].extra {
+                extra.in_bridge.clear();
+            }
+            self.tracks[track].tidy();
+        }
+        let client = &mut self.clients[client as usize];
+        client.apply_page_cursor();
+        client.dirty = true;
+        if let Some(bridge) = client.evidence.open.take().filter(|_| complete) {
+            if client.evidence.add(now, Item::Bridge(bridge)) {
+                *self.refused.entry("ledger_evidence").or_default() += 1;
+            }
+        }
+    }
+
+    fn hello(&mut self, now: Timestamp, client: u32, position: Position, info: &ConnectionInfo) {
+        for track in self.tracks_of(client) {
+            self.tracks[track].connected();
+        }
+        let client = &mut self.clients[client as usize];
+        client.apply_page_cursor();
+        client.live = Some(Connection { hello: now, proved: Timestamp::ZERO, high: 0 });
+        client.floor = client.floor.max(position);
+        client.position = client.position.max(position);
+        client.info = Some(Box::new(info.clone()));
+        (client.connected_at, client.disconnected_at) = (now, Timestamp::MAX);
+        client.dirty = true;
+        if let Some(request) = client.evidence.last_request.take().filter(|_| self.rules.sync_first) {
+            let seam = Item::Seam { request, hello: now, position };
+            if client.evidence.add(now, seam) {
+                *self.refused.entry("ledger_evidence").or_default() += 1;
+            }
+        }
+    }
+
+    fn disconnected(&mut self, now: Timestamp, client: u32) -> bool {
+        let state = &mut self.clients[client as usize];
+        let Some(live) = state.live.take() else { return false };
+        state.disconnected_at = now;
+        state.dirty = true;
+        let item = Item::Connection { hello: live.hello, proved: live.proved };
+        if state.evidence.add(now, item) {
+            *self.refused.entry("ledger_evidence").or_default() += 1;
+        }
+        for track in self.tracks_of(client) {
+            self.tracks[track].disconnected();
+        }
+        true
+    }
+
+    fn tracks_of(&self, client: u32) -> std::ops::Range<usize> {
+        let per_client = self.people.rooms_per_client() as usize;
+        client as usize * per_client..(client as usize + 1) * per_client
+    }
+
+    /// What the proofs need to know of an event.
+    fn facts(&self, room: u32, record: &Record) -> Facts {
+        let (low, high) = match record.position {
+            0 => (record.floor + 1, self.position_ceiling(room, record)),
+            position => (position, position),
+        };
+        Facts { sent: record.sent, acked: record.acked, low, high }
+    }
+
+    /// A position that nobody knows lies below that of every event of the tenant that was first sent after its
+    /// acknowledgement.
+    fn position_ceiling(&self, room: u32, record: &Record) -> Position {
+        self.people
+            .rooms_of_tenant(self.people.tenant_of_room(room))
+            .flat_map(|room| self.rooms[room as usize].from(0))
+            .filter(|(_, other)| other.position > 0 && other.sent < Timestamp::MAX && other.sent > record.acked)
+            .map(|(_, other)| other.position - 1)
+            .min()
+            .unwrap_or(Position::MAX)
+    }
+}
+
+impl Client {
+    /// The arrivals of a page have come in: its cursor has passed what it passes.
+    fn apply_page_cursor(&mut self) {
+        if let Some(cursor) = self.page_cursor.take() {
+            self.cursor = self.cursor.max(cursor);
+        }
+    }
+}
+
+impl Record {
+    /// Whether this id and position are not those known; notes it once.
+    fn clashes(&mut self, id: u64, position: Position) -> bool {
+        let other_id = id != 0 && self.id != 0 && id != self.id;
+        let other_position = position != 0 && self.position != 0 && position != self.position;
+        let first = (other_id || other_position) && !self.double;
+        self.double |= first;
+        first
+    }
+}

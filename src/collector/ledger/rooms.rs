@@ -1,0 +1,180 @@
+//! What the publishers know of each event, per room, for a bounded window.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::time::Timestamp;
+use crate::wire::Position;
+
+/// Whether an event is owed to those who were there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum State {
+    /// The publish is on its way.
+    #[default]
+    Pending,
+    /// Its outcome is unknown and nobody has seen it so far: to be looked up.
+    Doubtful,
+    /// Acknowledged, or unknown and seen.
+    Owed,
+    /// Rejected or never sent: whoever gets it got something unexpected.
+    Refused,
+    /// Unknown, and the look-up did not find it (or could not tell).
+    Absent,
+}
+
+/// One event.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    pub(super) state: State,
+    /// Two ids or positions have been seen for it.
+    pub(super) double: bool,
+    /// First byte of its first attempt; `MAX`: none so far.
+    pub(super) sent: Timestamp,
+    /// The acknowledgement, or what stands for it; `MAX`: none so far.
+    pub(super) acked: Timestamp,
+    /// First sighting by any client; `MAX`: none so far.
+    pub(super) seen: Timestamp,
+    /// 0: not known.
+    pub(super) position: Position,
+    /// Highest position that any client of the tenant held when it was first sent.
+    pub(super) floor: Position,
+    /// Hash of its id; 0: not known.
+    pub(super) id: u64,
+    /// Owed events of the room with lower numbers, once all of those have an end.
+    owed_before: u32,
+    /// First arrivals counted while the publish was on its way.
+    pub(super) live: u32,
+    pub(super) bridged: u32,
+    /// From the send reply.
+    pub(super) event_id: Option<Box<str>>,
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        Self {
+            state: State::Pending,
+            double: false,
+            sent: Timestamp::MAX,
+            acked: Timestamp::MAX,
+            seen: Timestamp::MAX,
+            position: 0,
+            floor: 0,
+            id: 0,
+            owed_before: 0,
+            live: 0,
+            bridged: 0,
+            event_id: None,
+        }
+    }
+}
+
+impl Record {
+    pub(super) fn is_final(&self) -> bool {
+        matches!(self.state, State::Owed | State::Refused | State::Absent)
+    }
+
+    pub(super) fn is_owed(&self) -> bool {
+        self.state == State::Owed
+    }
+}
+
+/// The events of one room.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    /// Number of the oldest record that is kept.
+    base: u32,
+    records: VecDeque<Record>,
+    /// All events below it have an end.
+    ended: u32,
+    /// Owed events below `ended`.
+    owed: u32,
+    /// All events below it have an end, and the lateness bound has passed since their acknowledgement.
+    settled: u32,
+}
+
+impl Room {
+    /// Event `n` is due; its record begins.
+    pub(super) fn issue(&mut self, n: u32) {
+        while self.issued() <= n {
+            self.records.push_back(Record::default());
+        }
+    }
+
+    /// Events issued so far.
+    pub(super) fn issued(&self) -> u32 {
+        self.base + self.records.len() as u32
+    }
+
+    /// Everything below it is settled.
+    pub(super) fn settled(&self) -> u32 {
+        self.settled
+    }
+
+    /// The record, unless it has not been issued or is older than the window.
+    pub(super) fn get(&self, n: u32) -> Option<&Record> {
+        self.records.get(n.checked_sub(self.base)? as usize)
+    }
+
+    /// The same, to change it.
+    pub(super) fn get_mut(&mut self, n: u32) -> Option<&mut Record> {
+        self.records.get_mut(n.checked_sub(self.base)? as usize)
+    }
+
+    /// The records from `from` on.
+    pub(super) fn from(&self, from: u32) -> impl DoubleEndedIterator<Item = (u32, &Record)> {
+        let skip = from.saturating_sub(self.base).min(self.records.len() as u32);
+        (self.base + skip..self.issued()).zip(self.records.range(skip as usize..))
+    }
+
+    /// Owed events with numbers below `n`; `None`: not known yet, or no longer.
+    pub(super) fn owed_before(&self, n: u32) -> Option<u32> {
+        if n == self.ended { Some(self.owed) } else if n < self.ended { Some(self.get(n)?.owed_before) } else { None }
+    }
+
+    /// Moves the marks on and forgets what is older than `window` events; at most what has settled before.
+    pub(super) fn advance(&mut self, now: Timestamp, bound: Duration, window: usize) {
+        while self.records.len() > window && self.base < self.settled {
+            self.records.pop_front();
+            self.base += 1;
+        }
+        while let Some(record) = self.records.get_mut((self.ended - self.base) as usize) {
+            if !record.is_final() {
+                break;
+            }
+            record.owed_before = self.owed;
+            self.owed += u32::from(record.is_owed());
+            self.ended += 1;
+        }
+        while self.settled < self.ended {
+            let record = &self.records[(self.settled - self.base) as usize];
+            if record.is_owed() && record.acked + bound >= now {
+                break;
+            }
+            self.settled += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_prefix_counts_owed_events_and_the_window_is_kept() {
+        let mut room = Room::default();
+        for n in 0..100 {
+            room.issue(n);
+            let record = room.get_mut(n).unwrap();
+            record.state = if n % 4 == 0 { State::Refused } else { State::Owed };
+            record.acked = Timestamp::from_secs(u64::from(n));
+        }
+        room.get_mut(90).unwrap().state = State::Pending;
+        room.advance(Timestamp::from_secs(60), Duration::from_secs(5), 10);
+        assert_eq!(room.owed_before(8), Some(6));
+        assert_eq!(room.owed_before(90), Some(67));
+        assert_eq!(room.owed_before(91), None);
+        assert_eq!(room.settled(), 55);
+        room.advance(Timestamp::from_secs(60), Duration::from_secs(5), 10);
+        assert!(room.get(54).is_none() && room.get(55).is_some());
+    }
+}

@@ -1,0 +1,173 @@
+//! What the pods say of themselves: `/metrics`, scraped before, during and after; counter resets handled.
+
+use prometheus_parse::{Sample, Scrape, Value};
+
+use super::collected::{Server, WsConnections};
+
+/// A counter of the seed page: non-zero is bad.
+const DROPPED: &str = "scaiwave_ws_messages_dropped_total";
+/// A gauge of the seed page: stable in normal operation.
+const CONNECTIONS: &str = "scaiwave_ws_connections";
+
+/// All endpoints that are scraped.
+#[derive(Debug)]
+pub struct Servers {
+    endpoints: Vec<Endpoint>,
+    /// One endpoint answers for several pods: its numbers jump between them.
+    partial: bool,
+    before: Option<u64>,
+    peak: Option<u64>,
+    failures: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Endpoint {
+    seen: bool,
+    up: bool,
+    dropped: Option<Counter>,
+    connections: Option<u64>,
+    lacks: [bool; 2],
+}
+
+/// A counter that survives resets.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counter {
+    first: f64,
+    last: f64,
+    /// Growth before the last reset.
+    carried: f64,
+    reset: bool,
+}
+
+impl Counter {
+    fn starting_at(value: f64, from_zero: bool) -> Self {
+        Self { first: if from_zero { 0.0 } else { value }, last: value, ..Self::default() }
+    }
+
+    fn show(&mut self, value: f64) {
+        if value < self.last {
+            self.carried += self.last - self.first;
+            self.first = 0.0;
+            self.reset = true;
+        }
+        self.last = value;
+    }
+
+    fn growth(&self) -> f64 {
+        self.carried + self.last - self.first
+    }
+}
+
+impl Servers {
+    /// Nothing scraped yet.
+    pub fn new(endpoints: usize, partial: bool) -> Self {
+        let endpoints = vec![Endpoint::default(); endpoints];
+        Self { endpoints, partial, before: None, peak: None, failures: 0 }
+    }
+
+    /// What an endpoint said; `None`: it did not answer.
+    pub fn scraped(&mut self, endpoint: u32, text: Option<&str>) {
+        let Some(place) = self.endpoints.get_mut(endpoint as usize) else { return };
+        let parsed = text.map(|text| Scrape::parse(text.lines().map(|line| Ok(line.to_owned()))));
+        let Some(Ok(scrape)) = parsed else {
+            place.up = false;
+            place.connections = None;
+            self.failures += 1;
+            return;
+        };
+        let first = !place.seen;
+        (place.seen, place.up) = (true, true);
+        let dropped = sum(&scrape.samples, DROPPED);
+        let connections = sum(&scrape.samples, CONNECTIONS);
+        place.lacks = [dropped.is_none(), connections.is_none()];
+        match (&mut place.dropped, dropped) {
+            (Some(counter), Some(value)) => counter.show(value),
+            // A counter that appears after the first look began at zero.
+            (none, Some(value)) => *none = Some(Counter::starting_at(value, !first)),
+            (_, None) => {}
+        }
+        place.connections = connections.map(|value| value.max(0.0) as u64);
+        let total = self.connections();
+        if self.endpoints.iter().all(|place| place.seen) && self.before.is_none() {
+            self.before = total;
+        }
+        self.peak = self.peak.max(total);
+    }
+
+    /// Sum of the connections over the endpoints that answered last time.
+    pub fn connections(&self) -> Option<u64> {
+        self.endpoints.iter().filter_map(|place| place.connections).reduce(|sum, more| sum + more)
+    }
+
+    /// Growth of the dropped counter; `None`: no endpoint exposes it.
+    pub fn dropped(&self) -> Option<u64> {
+        let growth = self.endpoints.iter().filter_map(|place| place.dropped.as_ref()).map(Counter::growth);
+        growth.reduce(|sum, more| sum + more).map(|sum| sum.max(0.0) as u64)
+    }
+
+    /// `server` of the summary.
+    pub fn collected(&self) -> Server {
+        let lacking = |which: usize| self.endpoints.iter().any(|place| place.seen && place.lacks[which]);
+        let never = self.endpoints.is_empty() || self.endpoints.iter().any(|place| !place.seen);
+        let not_exposed = [(DROPPED, lacking(0) || never), (CONNECTIONS, lacking(1) || never)];
+        let reset = self.endpoints.iter().any(|place| place.dropped.is_some_and(|counter| counter.reset));
+        let dropped = self.dropped();
+        Server {
+            messages_dropped_total: dropped,
+            dropped_is_lower_bound: dropped.is_some()
+                && (reset || self.failures > 0 || self.partial || not_exposed[0].1),
+            ws_connections: WsConnections { before: self.before, peak: self.peak, after: self.connections() },
+            fanout_failed: None,
+            not_exposed: not_exposed.iter().filter(|(_, lacks)| *lacks).map(|(name, _)| (*name).to_owned()).collect(),
+            scrape_failures: self.failures,
+            endpoints: self.endpoints.len() as u64,
+            partial: self.partial,
+        }
+    }
+}
+
+/// Sum over all label sets; `None` when there is no such sample.
+fn sum(samples: &[Sample], name: &str) -> Option<f64> {
+    let values = samples.iter().filter(|sample| sample.metric == name).filter_map(|sample| match sample.value {
+        Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value) if value.is_finite() => Some(value),
+        _ => None,
+    });
+    values.reduce(|sum, more| sum + more)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(dropped: u64, connections: &[u64]) -> String {
+        let mut text = format!("# TYPE {DROPPED} counter\n{DROPPED} {dropped}\n# TYPE {CONNECTIONS} gauge\n");
+        for (tenant, count) in connections.iter().enumerate() {
+            text += &format!("{CONNECTIONS}{{tenant=\"t{tenant}\"}} {count}\n");
+        }
+        text
+    }
+
+    #[test]
+    fn growth_survives_a_reset_as_a_lower_bound() {
+        let mut servers = Servers::new(2, false);
+        servers.scraped(0, Some(&text(5, &[1, 2])));
+        servers.scraped(1, Some(&text(7, &[0])));
+        servers.scraped(0, Some(&text(9, &[10, 20])));
+        let before = servers.collected();
+        assert_eq!((before.messages_dropped_total, before.dropped_is_lower_bound), (Some(4), false));
+        assert_eq!(before.ws_connections, WsConnections { before: Some(3), peak: Some(30), after: Some(30) });
+        servers.scraped(0, None);
+        servers.scraped(0, Some(&text(2, &[1])));
+        let after = servers.collected();
+        assert_eq!((after.messages_dropped_total, after.dropped_is_lower_bound), (Some(6), true));
+    }
+
+    #[test]
+    fn what_a_pod_does_not_expose_is_not_zero() {
+        let mut servers = Servers::new(1, false);
+        servers.scraped(0, Some("up 1\n"));
+        let server = servers.collected();
+        assert_eq!(server.messages_dropped_total, None);
+        assert_eq!(server.not_exposed, [DROPPED, CONNECTIONS]);
+    }
+}

@@ -1,0 +1,277 @@
+//! Publishes on their way: in flight, waiting, repeated, and at last with an outcome (protocol.md, section 8).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::pace::Pace;
+use super::payload_size;
+use crate::plan::Plan;
+use crate::profile::{Payload, Profile};
+use crate::seed::Seed;
+use crate::time::Timestamp;
+use crate::wire::Position;
+use crate::worker::conductor::{Publication, SendReply};
+
+/// What became of a publish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Some attempt got 2xx.
+    Acknowledged {
+        /// The id in the answer.
+        id: Option<Box<str>>,
+        /// The position in the answer.
+        position: Option<Position>,
+    },
+    /// Every attempt got a 4xx with an `SW_*` body.
+    Rejected,
+    /// No attempt wrote a byte.
+    Unsent,
+    /// Anything else.
+    Unknown,
+}
+
+/// A publish that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Room.
+    pub room: u32,
+    /// Sequence number; `None` for a fence.
+    pub n: Option<u32>,
+    /// Whose identity published.
+    pub publisher: u32,
+    /// Intended send time.
+    pub due: Timestamp,
+    /// First byte of the first attempt that wrote one.
+    pub sent: Option<Timestamp>,
+    /// The outcome.
+    pub outcome: Outcome,
+    /// It was not sent because of the harness itself: ceilings, in-flight bound, lateness.
+    pub own_fault: bool,
+}
+
+/// All publishes of a stripe.
+#[derive(Debug)]
+pub struct Publishing {
+    run: Uuid,
+    seed: Seed,
+    payload: Payload,
+    timeout: Duration,
+    attempts: u32,
+    max_lateness: Duration,
+    max_in_flight: usize,
+    pace: Pace,
+    next_ticket: u64,
+    /// Due, but not yet on their way; bounded by `max_send_lateness`.
+    waiting: VecDeque<Waiting>,
+    in_flight: BTreeMap<u64, Flight>,
+    /// Between two attempts, by time.
+    resting: BTreeMap<(Timestamp, u64), Flight>,
+    paced_until: Option<Timestamp>,
+    /// What waits, waits for answers that the target does not give.
+    target_is_slow: bool,
+    outbox: VecDeque<Publication>,
+    ended: VecDeque<Ended>,
+    /// How often a publish had to wait for a ceiling or for the in-flight bound.
+    pub held_back: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    room: u32,
+    n: Option<u32>,
+    publisher: u32,
+    due: Timestamp,
+}
+
+#[derive(Debug)]
+struct Flight {
+    publication: Publication,
+    attempt: u32,
+    /// An attempt may have been stored.
+    doubtful: bool,
+    /// A 401 has been repeated once.
+    renewed: bool,
+}
+
+impl Publishing {
+    /// Nothing under way; `enforced`: `limits.publishes` where it is enforced.
+    pub fn new(profile: &Profile, plan: &Plan, run: Uuid, enforced: Option<f64>) -> Self {
+        let traffic = &profile.traffic;
+        Self {
+            run,
+            seed: plan.seed,
+            payload: traffic.payload,
+            timeout: traffic.send_timeout,
+            attempts: traffic.send_attempts.max(1),
+            max_lateness: traffic.max_send_lateness,
+            max_in_flight: traffic.max_in_flight as usize,
+            pace: Pace::new(plan, enforced),
+            next_ticket: 0,
+            waiting: VecDeque::new(),
+            in_flight: BTreeMap::new(),
+            resting: BTreeMap::new(),
+            paced_until: None,
+            target_is_slow: false,
+            outbox: VecDeque::new(),
+            ended: VecDeque::new(),
+            held_back: 0,
+        }
+    }
+
+    /// An event is due (or a fence is wanted: `n` is `None`).
+    pub fn due(&mut self, room: u32, n: Option<u32>, publisher: u32, due: Timestamp) {
+        self.waiting.push_back(Waiting { room, n, publisher, due });
+    }
+
+    /// Starts what may start; gives up what has become too late.
+    pub fn pump(&mut self, now: Timestamp, plan: &Plan) {
+        self.wake_resting(now);
+        self.paced_until = None;
+        while let Some(&next) = self.waiting.front() {
+            if now.since(next.due) > self.max_lateness {
+                self.waiting.pop_front();
+                self.ended.push_back(next.unsent(!self.target_is_slow));
+                continue;
+            }
+            if self.in_flight.len() + self.resting.len() >= self.max_in_flight {
+                self.held_back += 1;
+                self.target_is_slow = true;
+                break;
+            }
+            if let Err(later) = self.pace.take(now, plan.population.tenant_of_room(next.room)) {
+                self.held_back += 1;
+                self.paced_until = Some(later);
+                self.target_is_slow = false;
+                break;
+            }
+            self.target_is_slow = false;
+            self.waiting.pop_front();
+            self.start(next);
+        }
+    }
+
+    /// How one attempt went.
+    pub fn replied(&mut self, now: Timestamp, ticket: u64, sent: Option<Timestamp>, reply: SendReply) {
+        let Some(mut flight) = self.in_flight.remove(&ticket) else { return };
+        flight.publication.first_sent = flight.publication.first_sent.or(sent);
+        let last = flight.attempt >= self.attempts;
+        match reply {
+            SendReply::Acknowledged { id, position } => self.end(flight, Outcome::Acknowledged { id, position }),
+            SendReply::Unauthorized if !flight.renewed => {
+                flight.renewed = true;
+                self.rest(now, flight);
+            }
+            SendReply::Unauthorized | SendReply::Refused { code: Some(_), .. } => {
+                let outcome = if flight.doubtful { Outcome::Unknown } else { Outcome::Rejected };
+                self.end(flight, outcome);
+            }
+            SendReply::NotWritten => {
+                let next = now + rest_before(flight.attempt);
+                let too_late = next.since(flight.publication.due) > self.max_lateness;
+                match (flight.publication.first_sent, too_late || last) {
+                    (Some(_), true) => self.end(flight, Outcome::Unknown),
+                    (None, true) if too_late => self.end(flight, Outcome::Unsent),
+                    // Nothing has left yet: there is no harm in trying until it would be too late.
+                    _ => self.rest(now, flight),
+                }
+            }
+            SendReply::Refused { code: None, .. } | SendReply::Unanswered => {
+                flight.doubtful = true;
+                if last { self.end(flight, Outcome::Unknown) } else { self.rest(now, flight) }
+            }
+        }
+    }
+
+    /// The next attempt to carry out.
+    pub fn poll(&mut self) -> Option<Publication> {
+        self.outbox.pop_front()
+    }
+
+    /// The next publish that has ended.
+    pub fn ended(&mut self) -> Option<Ended> {
+        self.ended.pop_front()
+    }
+
+    /// When [`Self::pump`] has something to do, replies apart.
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        let late = self.waiting.front().map(|next| next.due + self.max_lateness + Duration::from_nanos(1));
+        let resting = self.resting.keys().next().map(|&(at, _)| at);
+        [late, resting, self.paced_until].into_iter().flatten().min()
+    }
+
+    /// Nothing waits, rests or is in flight.
+    pub fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.in_flight.is_empty() && self.resting.is_empty()
+    }
+
+    /// Gives up what has not left yet (a run that is cut short).
+    pub fn stop(&mut self) {
+        for waiting in std::mem::take(&mut self.waiting) {
+            self.ended.push_back(waiting.unsent(true));
+        }
+        for flight in std::mem::take(&mut self.resting).into_values() {
+            let outcome = if flight.publication.first_sent.is_some() { Outcome::Unknown } else { Outcome::Unsent };
+            self.end(flight, outcome);
+        }
+    }
+
+    fn start(&mut self, next: Waiting) {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        // Fences carry no n; they are told apart by their due time.
+        let (n, size) = match next.n {
+            Some(n) => (u64::from(n), payload_size(self.payload, self.seed, next.room, n)),
+            None => (u64::MAX - next.due.as_nanos(), crate::profile::PAYLOAD_MIN),
+        };
+        let name = [u64::from(next.room).to_be_bytes(), n.to_be_bytes()].concat();
+        let publication = Publication {
+            ticket,
+            room: next.room,
+            publisher: next.publisher,
+            n: next.n,
+            due: next.due,
+            first_sent: None,
+            event_uuid: Uuid::new_v5(&self.run, &name),
+            payload: size,
+            timeout: self.timeout,
+        };
+        self.outbox.push_back(publication.clone());
+        self.in_flight.insert(ticket, Flight { publication, attempt: 1, doubtful: false, renewed: false });
+    }
+
+    fn rest(&mut self, now: Timestamp, flight: Flight) {
+        let at = now + rest_before(flight.attempt);
+        self.resting.insert((at, flight.publication.ticket), flight);
+    }
+
+    fn wake_resting(&mut self, now: Timestamp) {
+        while let Some(entry) = self.resting.first_entry() {
+            if entry.key().0 > now {
+                break;
+            }
+            let mut flight = entry.remove();
+            flight.attempt += 1;
+            self.outbox.push_back(flight.publication.clone());
+            self.in_flight.insert(flight.publication.ticket, flight);
+        }
+    }
+
+    fn end(&mut self, flight: Flight, outcome: Outcome) {
+        let Publication { room, n, publisher, due, first_sent: sent, .. } = flight.publication;
+        self.ended.push_back(Ended { room, n, publisher, due, sent, outcome, own_fault: false });
+    }
+}
+
+impl Waiting {
+    fn unsent(self, own_fault: bool) -> Ended {
+        let Self { room, n, publisher, due } = self;
+        Ended { room, n, publisher, due, sent: None, outcome: Outcome::Unsent, own_fault }
+    }
+}
+
+/// The rest after an attempt that got no answer (ours): 0.5, 1, 2, 2 … s.
+fn rest_before(attempt: u32) -> Duration {
+    Duration::from_millis(500 << attempt.saturating_sub(1).min(2))
+}

@@ -1,0 +1,192 @@
+//! Sentences beside the numbers: what a number means that surprises on first sight, and which setting, or which
+//! remedy, belongs to it.
+
+use std::time::Duration;
+
+use crate::collector::collected::{Collected, Distribution};
+use crate::profile::{BridgeOrder, Profile};
+use crate::session::Cause;
+
+/// What there is to say about a run.
+pub(super) fn of(profile: &Profile, collected: &Collected) -> Vec<String> {
+    [
+        seam(profile, collected),
+        behind_cursor(collected),
+        dropped_when_idle(profile, collected),
+        not_planted(profile),
+        shortened(profile),
+        duplicates(collected),
+        self_inflicted(collected),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// The hole of the documented order, shown and not hidden.
+fn seam(profile: &Profile, collected: &Collected) -> Option<String> {
+    let missed = collected.deliveries.missed_in_seam;
+    (missed > 0 && profile.client.bridge == BridgeOrder::SyncFirst).then(|| {
+        format!(
+            "missed_in_seam: {missed} deliveries fell between the last sync reply and the new subscription, where \
+             the documented order (sync, then stream) asks nobody for them; client.bridge = \"stream-first\" \
+             avoids it."
+        )
+    })
+}
+
+fn behind_cursor(collected: &Collected) -> Option<String> {
+    let missed = collected.deliveries.missed_behind_cursor;
+    (missed > 0).then(|| {
+        format!(
+            "missed_behind_cursor: {missed} deliveries had a position at or below the highest one already \
+             processed, so that the documented sync?since=<highest> can never return them."
+        )
+    })
+}
+
+/// Below this, a cluster is chance.
+const DROPS_MIN: u64 = 10;
+/// And so it is when fewer than this share of the drops are in it.
+const CLUSTER_SHARE: f64 = 0.5;
+
+/// The symptom of the troubleshooting page, "Connects, drops every few seconds", by the lives of connections
+/// that ended without a close frame: a middlebox below the ping interval ends the quiet ones all at one age.
+fn dropped_when_idle(profile: &Profile, collected: &Collected) -> Option<String> {
+    // A deployment pings every 30 s (seed); the embedded target as its profile says.
+    let ping_interval = match profile.target.url {
+        Some(_) => Duration::from_secs(30),
+        None => profile.target.embedded.ping_interval,
+    };
+    let cluster = densest(&collected.lifetimes, ping_interval)?;
+    let cut: u64 = [Cause::Eof, Cause::Reset, Cause::Silent]
+        .iter()
+        .filter_map(|cause| collected.disconnects.by_cause.get(cause))
+        .sum();
+    let (age, pings) = (round_seconds(cluster.from), round_seconds(ping_interval));
+    Some(format!(
+        "Symptom \"connects, drops every few seconds\": of {cut} connections that ended without a close frame, \
+         {count} did so about {age} s after they began, while pings come every {pings} s. A proxy or load balancer \
+         closes idle connections below the ping interval: raise its idle timeout (nginx: proxy_read_timeout) past \
+         60 s, 75 to 90 s advised.",
+        count = cluster.count,
+    ))
+}
+
+/// Lives that are nearly the same.
+struct Cluster {
+    from: Duration,
+    count: u64,
+}
+
+/// The densest window of lives, 10 % (at least half a second) wide, that ends below the ping interval.
+fn densest(lives: &Distribution, ping_interval: Duration) -> Option<Cluster> {
+    let values: Vec<(u64, u64)> = lives
+        .histogram
+        .iter_recorded()
+        .map(|value| (value.value_iterated_to(), value.count_at_value()))
+        .collect();
+    let limit = u64::try_from(ping_interval.as_micros()).unwrap_or(u64::MAX);
+    let mut best: Option<(u64, u64)> = None;
+    for (index, &(from, _)) in values.iter().enumerate() {
+        let to = from + (from / 10).max(500_000);
+        let count =
+            values[index..].iter().take_while(|&&(value, _)| value <= to).map(|&(_, count)| count).sum();
+        if to < limit && best.is_none_or(|(_, most)| count > most) {
+            best = Some((from, count));
+        }
+    }
+    let (from, count) = best?;
+    let enough = count >= DROPS_MIN && count as f64 >= CLUSTER_SHARE * lives.count() as f64;
+    enough.then_some(Cluster { from: Duration::from_micros(from), count })
+}
+
+fn not_planted(profile: &Profile) -> Option<String> {
+    let names: Vec<&str> = profile
+        .faults
+        .iter()
+        .filter(|fault| profile.target.url.is_some() && fault.kind.is_target_side())
+        .map(|fault| fault.name.as_str())
+        .collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "Not planted on a deployment, because only the embedded target plants them: {}.",
+            names.join(", ")
+        )
+    })
+}
+
+fn shortened(profile: &Profile) -> Option<String> {
+    (!profile.shortens.is_empty()).then(|| {
+        format!(
+            "Shorter than documented or advised, so that a short run exercises them: {}.",
+            profile.shortens.join(", ")
+        )
+    })
+}
+
+fn duplicates(collected: &Collected) -> Option<String> {
+    let evicted = collected.clients.evicted;
+    (evicted > 0).then(|| {
+        format!(
+            "{evicted} clients were closed as duplicate_connection and did not fight for their place: the same \
+             token signed in elsewhere. Give each run identities of its own."
+        )
+    })
+}
+
+fn self_inflicted(collected: &Collected) -> Option<String> {
+    let drops = collected.harness.self_inflicted_drops;
+    (drops > 0).then(|| {
+        format!(
+            "{drops} connections dropped while the harness itself read late: fewer population.clients or a lower \
+             traffic.rate, or a machine with more cores."
+        )
+    })
+}
+
+fn round_seconds(duration: Duration) -> u64 {
+    duration.as_secs_f64().round() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    fn remarks(spoil: fn(&mut Profile, &mut Collected)) -> String {
+        let (mut profile, mut collected) = (sample::profile(), sample::collected());
+        spoil(&mut profile, &mut collected);
+        of(&profile, &collected).join("\n")
+    }
+
+    #[test]
+    fn the_seam_is_explained_with_the_option_that_avoids_it() {
+        assert!(remarks(|_, _| ()).contains("client.bridge = \"stream-first\""));
+        assert!(!remarks(|_, c| c.deliveries.missed_in_seam = 0).contains("seam"));
+    }
+
+    #[test]
+    fn connections_that_all_die_young_name_the_symptom_and_its_remedy() {
+        let twenty =
+            remarks(|_, c| c.lifetimes = sample::distribution((0..40).map(|n| 20_000_000 + n * 20_000)));
+        assert!(twenty.contains("about 20 s after they began, while pings come every 30 s"), "{twenty}");
+        assert!(twenty.contains("75 to 90 s advised"));
+    }
+
+    #[test]
+    fn connections_that_die_at_all_ages_or_only_a_few_do_not() {
+        let spread = remarks(|_, c| c.lifetimes = sample::distribution((0..40).map(|n| n * 700_000)));
+        assert!(!spread.contains("Symptom"), "{spread}");
+        let few = remarks(|_, c| c.lifetimes = sample::distribution([20_000_000; 9]));
+        assert!(!few.contains("Symptom"), "{few}");
+        let longer = remarks(|_, c| c.lifetimes = sample::distribution([35_000_000; 40]));
+        assert!(!longer.contains("Symptom"), "{longer}");
+    }
+
+    #[test]
+    fn faults_that_only_our_own_target_plants_are_listed_on_a_deployment() {
+        let listed = remarks(|p, _| p.target.url = Some("http://127.0.0.1:9".to_owned()));
+        assert!(listed.contains("pod-kill"), "{listed}");
+    }
+}

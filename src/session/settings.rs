@@ -1,0 +1,39 @@
+//! What is the same for all clients of a run.
+
+use std::time::Duration;
+
+use crate::profile;
+
+/// Shared by all sessions, so that each of them stays small.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// `[client]` of the profile.
+    pub client: profile::Client,
+    /// Id of the run, as it stands in a stamp; a message with another one is foreign.
+    pub run: Box<str>,
+}
+
+impl Settings {
+    /// For the run with this id.
+    pub fn new(client: profile::Client, run: impl Into<Box<str>>) -> Self {
+        Self { client, run: run.into() }
+    }
+}
+
+/// A hello later than this is slow (doc reference/api/websocket: "within about 2 s").
+pub(super) const HELLO_SLOW: Duration = Duration::from_secs(2);
+
+/// The stream is tried at most this often while offline (ours).
+pub(super) const PROBE_SPACING: Duration = Duration::from_secs(30);
+
+/// Two requests for the same page are at least this far apart when the first one made no progress (ours).
+pub(super) const EQUAL_REQUEST_SPACING: Duration = Duration::from_secs(1);
+
+/// Refused tokens in a row after which an identity stops (ours).
+pub(super) const TOKENS_REFUSED_MAX: u8 = 3;
+
+/// Texts of a hello are cut at this many bytes.
+pub(super) const TEXT_MAX: usize = 128;
+
+/// Entries of one page that are no events are told one by one up to this number, the documented highest `limit`.
+pub(super) const MALFORMED_MAX: u32 = 500;

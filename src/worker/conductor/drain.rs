@@ -1,0 +1,172 @@
+//! The end of a run: every publish reaches an outcome, everyone gets a last chance, and the books are closed.
+//!
+//! The generator stops; faults end; clients that are down go on with their pattern and live ones are left alone (an
+//! extra sync would turn misses into bridged). The lateness bound passes; one fence message per room gives every
+//! connection its later frame; the lateness bound passes again; a connection with open gaps that no fence reached is
+//! waited for until its next frame or its watchdog. Then the spans end, and the audit looks up what was missed. All
+//! of it within `drain.deadline`.
+
+use std::time::Duration;
+
+use super::{Command, Conductor, publisher};
+use crate::generator::Ended;
+use crate::time::Timestamp;
+
+/// How far the drain has come.
+#[derive(Debug, Default)]
+pub(super) struct Drain {
+    step: Step,
+    began: Option<Timestamp>,
+    deadline: Option<Timestamp>,
+    /// The latest end of a publish, fences included.
+    last_end: Timestamp,
+    /// The latest end of a publish before the fences.
+    events_ended: Timestamp,
+    /// A person or a stop wants it short.
+    hurried: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Step {
+    /// The phases go on.
+    #[default]
+    Before,
+    /// Publishes reach their outcomes, and the lateness bound passes.
+    Settling,
+    /// Fences are on their way, and the lateness bound passes.
+    Fencing,
+    /// Clients that are down, and connections that prove nothing yet, are waited for.
+    Waiting,
+    /// The spans have ended; the audit goes on.
+    Auditing,
+    /// Over.
+    Finished,
+}
+
+/// A drain that is cut short takes no longer than this (ours).
+const SHORT: Duration = Duration::from_secs(10);
+
+impl Drain {
+    pub(super) fn began(&self) -> Option<Timestamp> {
+        self.began
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.step == Step::Finished
+    }
+
+    pub(super) fn name(&self) -> Option<&'static str> {
+        match self.step {
+            Step::Before => None,
+            Step::Auditing | Step::Finished => Some("audit"),
+            _ => Some("drain"),
+        }
+    }
+
+    pub(super) fn publish_ended(&mut self, now: Timestamp, _ended: &Ended) {
+        self.last_end = now;
+    }
+
+    /// The rest of the run is to be short.
+    pub(super) fn hurry(&mut self, now: Timestamp) {
+        self.hurried = true;
+        let short = now + SHORT;
+        self.deadline = Some(self.deadline.map_or(short, |deadline| deadline.min(short)));
+    }
+}
+
+impl Conductor {
+    pub(super) fn play_drain(&mut self, now: Timestamp, at: Duration) {
+        loop {
+            let before = self.drain.step;
+            self.drain_step(now, at);
+            if self.drain.step == before {
+                return;
+            }
+        }
+    }
+
+    fn drain_step(&mut self, now: Timestamp, at: Duration) {
+        let overdue = self.drain.deadline.is_some_and(|deadline| now >= deadline);
+        let settled = self.publishing.is_idle() && self.drain.last_end + self.profile.client.lateness_bound < now;
+        match self.drain.step {
+            Step::Before => {
+                if at >= self.plan.timeline.end() || self.drain.hurried {
+                    self.begin_drain(now);
+                }
+            }
+            Step::Settling => {
+                if overdue {
+                    self.close_books(now);
+                } else if settled && self.queue.is_over(&self.plan) {
+                    self.send_fences(now);
+                }
+            }
+            Step::Fencing => {
+                if overdue {
+                    self.close_books(now);
+                } else if settled {
+                    self.drain.step = Step::Waiting;
+                }
+            }
+            Step::Waiting => {
+                if overdue || (self.collector.ledger.all_ended() && self.everyone_is_accounted_for()) {
+                    self.close_books(now);
+                }
+            }
+            Step::Auditing => {
+                if overdue {
+                    self.collector.auditor.abandon();
+                }
+                if self.collector.auditor.is_idle() || overdue {
+                    self.collector.take_found(now);
+                    self.drain.step = Step::Finished;
+                    self.outbox.push_back(Command::Finished);
+                }
+            }
+            Step::Finished => {}
+        }
+    }
+
+    fn begin_drain(&mut self, now: Timestamp) {
+        self.drain.step = Step::Settling;
+        self.drain.began = Some(now);
+        let deadline = now + self.profile.drain.deadline;
+        self.drain.deadline = Some(self.drain.deadline.map_or(deadline, |hurried| hurried.min(deadline)));
+        self.drain.last_end = self.drain.last_end.max(now);
+        self.end_faults(now);
+    }
+
+    fn send_fences(&mut self, now: Timestamp) {
+        self.drain.step = Step::Fencing;
+        self.drain.events_ended = self.drain.last_end;
+        for room in 0..self.plan.population.rooms() {
+            if self.plan.shard.has_room(room) {
+                let publisher = publisher(&self.plan, room, u64::MAX);
+                self.publishing.due(room, None, publisher, now);
+            }
+        }
+        self.drain.last_end = now;
+        self.publish(now, self.plan.timeline.end());
+    }
+
+    /// Whoever is owed an account is ready, and has nothing open that time could still decide.
+    fn everyone_is_accounted_for(&self) -> bool {
+        let (ledger, connections) = (&self.collector.ledger, &self.collector.connections);
+        (0..self.plan.population.clients()).filter(|&client| ledger.in_span(client)).all(|client| {
+            let settled = connections.is_ready(client)
+                && (!ledger.has_gaps(client) || ledger.proved_past(client, self.drain.events_ended));
+            settled || !connections.is_trying(client)
+        })
+    }
+
+    fn close_books(&mut self, now: Timestamp) {
+        if !self.publishing.is_idle() {
+            self.publishing.stop();
+            self.publish(now, self.plan.timeline.end());
+        }
+        let plan = &self.plan;
+        self.collector.end_spans(now, self.interrupted, |room, n| publisher(plan, room, u64::from(n)));
+        self.drain.step = Step::Auditing;
+    }
+}

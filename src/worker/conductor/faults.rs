@@ -1,0 +1,181 @@
+//! Faults on the timeline: when each begins and ends, whom it hits, and what it really did.
+
+use std::time::Duration;
+
+use rand::Rng as _;
+
+use super::{Command, Conductor, LineFault};
+use crate::collector::collected::FaultRecord;
+use crate::profile::{Fault, FaultKind, Profile};
+use crate::time::Timestamp;
+
+/// The faults of a run.
+#[derive(Debug)]
+pub(super) struct Faults {
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    begins: Duration,
+    ends: Option<Duration>,
+    /// Target-side, and the target is not ours.
+    not_ours: bool,
+    state: State,
+    began_at: Option<Timestamp>,
+    ended_at: Option<Timestamp>,
+    affected: Option<u64>,
+    /// Clients that went silent, to let them speak again.
+    hit: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Ahead,
+    InForce,
+    Over,
+}
+
+impl Faults {
+    pub(super) fn new(profile: &Profile, embedded: bool) -> Self {
+        let entry = |fault: &Fault| Entry {
+            begins: fault.at,
+            ends: fault.duration.map(|duration| fault.at + duration),
+            not_ours: fault.kind.is_target_side() && !embedded,
+            state: State::Ahead,
+            began_at: None,
+            ended_at: None,
+            affected: None,
+            hit: Vec::new(),
+        };
+        Self { entries: profile.faults.iter().map(entry).collect() }
+    }
+
+    /// Plan time of the next beginning or end.
+    pub(super) fn next_wake(&self) -> Option<Duration> {
+        self.entries.iter().filter(|entry| !entry.not_ours).filter_map(Entry::next).min()
+    }
+
+    /// This many were hit.
+    pub(super) fn planted(&mut self, fault: u32, affected: u64) {
+        if let Some(entry) = self.entries.get_mut(fault as usize) {
+            *entry.affected.get_or_insert(0) += affected;
+        }
+    }
+
+    /// Whether a fault is under way; an instant counts for as long as its wave takes (ours: 30 s).
+    pub(super) fn any_in_force(&self, at: Duration) -> bool {
+        let wave = Duration::from_secs(30);
+        self.entries.iter().any(|entry| {
+            let end = entry.ends.unwrap_or(entry.begins);
+            !entry.not_ours && (entry.state == State::InForce || (entry.begins <= at && at < end + wave))
+        })
+    }
+
+    pub(super) fn names_in_force(&self, profile: &Profile) -> String {
+        let in_force = self.entries.iter().zip(&profile.faults).filter(|(entry, _)| entry.state == State::InForce);
+        in_force.map(|(_, fault)| fault.name.as_str()).collect::<Vec<_>>().join(" ")
+    }
+
+    pub(super) fn records(&self, profile: &Profile) -> Vec<FaultRecord> {
+        let record = |(entry, fault): (&Entry, &Fault)| FaultRecord {
+            name: fault.name.clone(),
+            kind: fault.kind.name(),
+            at_s: entry.began_at.map(Timestamp::as_secs_f64),
+            duration_s: entry.began_at.zip(entry.ended_at).map(|(from, to)| to.since(from).as_secs_f64()),
+            affected: entry.affected,
+        };
+        self.entries.iter().zip(&profile.faults).map(record).collect()
+    }
+}
+
+impl Entry {
+    fn next(&self) -> Option<Duration> {
+        match self.state {
+            State::Ahead => Some(self.begins),
+            State::InForce => self.ends,
+            State::Over => None,
+        }
+    }
+}
+
+impl Conductor {
+    /// Begins and ends what is due.
+    pub(super) fn play_faults(&mut self, now: Timestamp, at: Duration) {
+        for index in 0..self.faults.entries.len() {
+            let entry = &self.faults.entries[index];
+            if entry.not_ours {
+                continue;
+            }
+            if entry.state == State::Ahead && entry.begins <= at {
+                self.begin_fault(now, index);
+            }
+            let entry = &self.faults.entries[index];
+            if entry.state == State::InForce && entry.ends.is_some_and(|ends| ends <= at) {
+                self.end_fault(now, index);
+            }
+        }
+    }
+
+    /// The phases are over: a fault with an end ends now; one without goes on to the end of the run.
+    pub(super) fn end_faults(&mut self, now: Timestamp) {
+        for index in 0..self.faults.entries.len() {
+            let entry = &self.faults.entries[index];
+            if entry.state == State::InForce && entry.ends.is_some() {
+                self.end_fault(now, index);
+            }
+        }
+    }
+
+    fn begin_fault(&mut self, now: Timestamp, index: usize) {
+        let fault = index as u32;
+        let kind = self.profile.faults[index].kind.clone();
+        let line = match kind {
+            FaultKind::Reset(share) => Some((share, LineFault::Reset)),
+            FaultKind::Silent(share) => Some((share, LineFault::Silence)),
+            FaultKind::ExpireToken(share) => Some((share, LineFault::ExpireToken)),
+            _ => None,
+        };
+        let instant = matches!(kind, FaultKind::Reset(_) | FaultKind::ExpireToken(_));
+        let clients = line.map_or_else(Vec::new, |(share, _)| self.choose(index, share.0));
+        let entry = &mut self.faults.entries[index];
+        entry.state = if instant { State::Over } else { State::InForce };
+        entry.began_at = Some(now);
+        entry.ended_at = instant.then_some(now);
+        let command = match line {
+            Some((_, line)) => {
+                entry.hit.clone_from(&clients);
+                entry.affected = Some(0);
+                Command::Plant { fault, clients, line }
+            }
+            None => Command::Target { fault, begin: true },
+        };
+        self.outbox.push_back(command);
+    }
+
+    fn end_fault(&mut self, now: Timestamp, index: usize) {
+        let fault = index as u32;
+        let entry = &mut self.faults.entries[index];
+        entry.state = State::Over;
+        entry.ended_at = Some(now);
+        let clients = std::mem::take(&mut entry.hit);
+        self.outbox.push_back(if self.profile.faults[index].kind.is_target_side() {
+            Command::Target { fault, begin: false }
+        } else {
+            Command::Plant { fault, clients, line: LineFault::Unsilence }
+        });
+    }
+
+    /// This share of the live clients, drawn by seed.
+    fn choose(&self, index: usize, share: f64) -> Vec<u32> {
+        let connections = &self.collector.connections;
+        let live = (0..self.plan.population.clients()).filter(|&client| connections.is_live(client));
+        let draw = |client: u32| self.plan.seed.stream("fault", [index as u64, u64::from(client), 0]).next_u64();
+        let mut drawn: Vec<(u64, u32)> = live.map(|client| (draw(client), client)).collect();
+        drawn.sort_unstable();
+        drawn.truncate((share * drawn.len() as f64).round() as usize);
+        let mut clients: Vec<u32> = drawn.into_iter().map(|(_, client)| client).collect();
+        clients.sort_unstable();
+        clients
+    }
+}

@@ -1,0 +1,192 @@
+//! One whole run on one machine: preflight, target, provisioning, the conductor's commands carried out, the report.
+//!
+//! Everything that talks to the target is on one thread; files are written on another.
+
+mod ground;
+mod prepare;
+mod recorder;
+mod scraper;
+mod signals;
+mod stage;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::select;
+use tokio::time::{sleep, sleep_until, timeout};
+
+use crate::driver::clock::Clock;
+use crate::driver::fleet::Fleet;
+use crate::profile::Profile;
+use crate::report::run::{ProgressView, RunError, RunObserver, RunOptions, RunOutcome};
+use crate::time::Timestamp;
+use crate::worker::conductor::Event;
+
+use prepare::{Prepared, prepare};
+use recorder::{Interval, Job, Recorder, Snapshot};
+use scraper::Scraper;
+use signals::Signals;
+use stage::Stage;
+
+/// Runs a profile to its report. The calling thread is the worker's until then.
+///
+/// # Errors
+///
+/// [`RunError::Preflight`] when no client was started, [`RunError::Interrupted`] when a person ended it before there was
+/// anything to report or asked twice, [`RunError::Internal`] when the harness itself broke.
+pub fn run(
+    profile: Arc<Profile>,
+    options: &RunOptions,
+    observer: &mut dyn RunObserver,
+) -> Result<RunOutcome, RunError> {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+    runtime.map_err(RunError::internal)?.block_on(coordinate(profile, options, observer))
+}
+
+/// Clients that leave a second at the least, on loopback.
+const LEAVES_PER_S: f64 = 1000.0;
+/// Everybody has left after about this long, whatever the rate.
+const LEAVING: Duration = Duration::from_secs(5);
+/// Off loopback, the connects that the profile allows are the pace of leaving too, but not for longer than this.
+const LEAVING_REMOTE: Duration = Duration::from_secs(30);
+/// How long pods are given to notice that everybody has left.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+async fn coordinate(
+    profile: Arc<Profile>,
+    options: &RunOptions,
+    observer: &mut dyn RunObserver,
+) -> Result<RunOutcome, RunError> {
+    let clock = Clock::start();
+    let mut signals = Signals::catch().map_err(RunError::internal)?;
+    let prepared = select! {
+        prepared = prepare(Arc::clone(&profile), options, clock, observer) => prepared?,
+        () = signals.next() => return Err(RunError::Interrupted),
+    };
+    let Prepared { ground, fleet, stage, scraper, mut recorder, probe, loopback } = prepared;
+    let mut course =
+        Course { profile: &profile, stage: &stage, scraper: &scraper, recorder: &mut recorder, observer };
+    course.play(&probe, &mut signals).await?;
+
+    course.observer.note("everyone leaves");
+    let hurried = select! {
+        () = disband(&profile, &stage, &fleet, loopback) => false,
+        () = signals.next() => true,
+    };
+    let expected = stage.ask(|now, conductor| conductor.collected(now).server.ws_connections.before);
+    // The gauge of a pod may lag behind the last close frame.
+    let _ = timeout(FAREWELL, async {
+        loop {
+            scraper.scrape_all(&stage).await;
+            let after = stage.ask(|now, conductor| conductor.collected(now).server.ws_connections.after);
+            if after <= expected {
+                break;
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+    })
+    .await;
+
+    let mut last = course.snapshot();
+    last.collected.server.fanout_failed = ground.fanout_failed().await;
+    ground.stop().await;
+    let findings = stage.ask(|_, conductor| conductor.take_findings());
+    let interrupted = hurried || last.collected.harness.interrupted;
+    let (summary, directory) = recorder.finish(findings, &last).map_err(RunError::internal)?;
+    Ok(RunOutcome { summary, directory, interrupted })
+}
+
+async fn disband(profile: &Profile, stage: &Rc<Stage>, fleet: &Rc<Fleet>, loopback: bool) {
+    drop(stage.leave());
+    let clients = f64::from(profile.population.clients);
+    let rate = if loopback {
+        LEAVES_PER_S.max(clients / LEAVING.as_secs_f64())
+    } else {
+        profile.limits.connects.0.max(clients / LEAVING_REMOTE.as_secs_f64())
+    };
+    fleet.leave(rate).await;
+}
+
+/// From the first order to the last answer of the audit.
+struct Course<'a> {
+    profile: &'a Arc<Profile>,
+    stage: &'a Rc<Stage>,
+    scraper: &'a Rc<Scraper>,
+    recorder: &'a mut Recorder,
+    observer: &'a mut dyn RunObserver,
+}
+
+impl Course<'_> {
+    async fn play(
+        &mut self,
+        probe: &crate::driver::strain::Probe,
+        signals: &mut Signals,
+    ) -> Result<(), RunError> {
+        let stage = Rc::clone(self.stage);
+        let clock = stage.clock;
+        let mut interrupted = false;
+        let mut last_row = clock.now();
+        let mut next_row = last_row + self.profile.report.interval;
+        let mut next_look = clock.now();
+        stage.tell(Event::Timer);
+        while !stage.is_finished() {
+            let wake = stage.ask(|_, conductor| conductor.next_wake()).unwrap_or(Timestamp::MAX);
+            select! {
+                biased;
+                () = signals.next() => {
+                    if interrupted {
+                        return Err(RunError::Interrupted);
+                    }
+                    interrupted = true;
+                    self.observer.note("interrupted: a short drain, then the report (again: end at once)");
+                    self.recorder.log("signal", "interrupted");
+                    stage.tell(Event::Interrupted);
+                }
+                () = sleep_until(clock.instant(wake)) => stage.tell(Event::Timer),
+                () = sleep_until(clock.instant(probe.due())) => {
+                    let strain = probe.look(clock.now());
+                    stage.tell(Event::Strain(strain));
+                }
+                () = sleep_until(clock.instant(next_look)) => {
+                    next_look = after(next_look, self.profile.target.scrape_interval, clock);
+                    self.scraper.look(&stage);
+                }
+                () = sleep_until(clock.instant(next_row)) => {
+                    next_row = after(next_row, self.profile.report.interval, clock);
+                    last_row = self.end_interval(last_row);
+                }
+                () = stage.rearmed() => {}
+            }
+        }
+        self.end_interval(last_row);
+        Ok(())
+    }
+
+    /// Writes and shows what happened since `begun`, and returns when the next interval begins.
+    fn end_interval(&mut self, begun: Timestamp) -> Timestamp {
+        let (now, row, latencies, findings, progress) = self.stage.ask(|now, conductor| {
+            let (row, latencies) = conductor.turn(now);
+            (now, row, latencies, conductor.take_findings(), conductor.progress(now))
+        });
+        let length = now.since(begun);
+        self.observer.interval(&ProgressView::from_row(&row, length, progress.time_left, progress.missed));
+        let so_far = self.snapshot();
+        self.recorder.record(Job::Interval(Box::new(Interval { row, length, latencies, findings, so_far })));
+        now
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        self.stage.ask(|now, conductor| Snapshot {
+            collected: conductor.collected(now),
+            duration: now.since(Timestamp::ZERO),
+        })
+    }
+}
+
+/// The next point of a timetable that is still ahead.
+fn after(last: Timestamp, step: Duration, clock: Clock) -> Timestamp {
+    let (next, now) = (last + step, clock.now());
+    if next > now { next } else { now + step }
+}

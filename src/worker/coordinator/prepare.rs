@@ -1,0 +1,228 @@
+//! Everything before the first client: refuse what cannot work, stand up the target, open the outputs, provision.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::header::HeaderValue;
+use thiserror::Error;
+use uuid::Uuid;
+
+use super::ground::Ground;
+use super::recorder::Recorder;
+use super::scraper::Scraper;
+use super::stage::{Stage, Watch};
+use crate::collector::Names;
+use crate::driver::clock::Clock;
+use crate::driver::cookies::Cookies;
+use crate::driver::endpoint::Endpoint;
+use crate::driver::fleet::{Birth, Fleet};
+use crate::driver::line::Line;
+use crate::driver::minter::Minter;
+use crate::driver::preflight::{
+    AUDIT_CONNECTIONS, Holding, Machine, SEND_CONNECTIONS, hold, inspect, raise_descriptor_limit,
+};
+use crate::driver::provision::{Paces, Provisioned, provision};
+use crate::driver::publisher::Publisher;
+use crate::driver::strain::Probe;
+use crate::driver::tokens::Tokens;
+use crate::plan::{Population, Shard};
+use crate::profile::quantity::Rate;
+use crate::profile::{ClientStart, Profile};
+use crate::report::RunInfo;
+use crate::report::directory::RunDirectory;
+use crate::report::run::{RunError, RunObserver, RunOptions};
+use crate::secret::Secret;
+use crate::seed::Seed;
+use crate::session::{Session, Settings};
+use crate::worker::conductor::{Conductor, Event, Setup};
+
+/// A run that can begin at once.
+pub(super) struct Prepared {
+    pub(super) ground: Rc<Ground>,
+    pub(super) fleet: Rc<Fleet>,
+    pub(super) stage: Rc<Stage>,
+    pub(super) scraper: Rc<Scraper>,
+    pub(super) recorder: Recorder,
+    pub(super) probe: Rc<Probe>,
+    pub(super) loopback: bool,
+}
+
+/// Why a run cannot begin, beside what preflight and provisioning say themselves; completes "failed to …".
+#[derive(Debug, Error)]
+pub(super) enum PrepareError {
+    /// Development tokens need the target's key.
+    #[error(
+        "sign tokens for the target: auth.mode is dev-jwt, and auth.key_file names no key \
+         (`wavesoak target` prints the path of its own)"
+    )]
+    NoKey,
+    /// The key file cannot be read.
+    #[error("read the key file `{path}` (auth.key_file)")]
+    KeyFile {
+        /// As in the profile.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The thread that writes files did not start.
+    #[error("start the thread that writes the run directory")]
+    Recorder(#[source] std::io::Error),
+}
+
+/// Prepares a run. Nothing is sent to the target before it is known to be one, and no client starts.
+///
+/// # Errors
+///
+/// [`RunError::Preflight`] with the first thing that is in the way.
+pub(super) async fn prepare(
+    profile: Arc<Profile>,
+    options: &RunOptions,
+    clock: Clock,
+    observer: &mut dyn RunObserver,
+) -> Result<Prepared, RunError> {
+    let run = fresh_run_id();
+    let probe = Rc::new(Probe::new(clock.now()));
+    raise_descriptor_limit().map_err(RunError::preflight)?;
+    hold(&Holding::new(&profile, Ground::endpoints_planned(&profile)), &Machine::look())
+        .map_err(RunError::preflight)?;
+
+    let ground = Rc::new(Ground::enter(&profile, options, clock).await?);
+    for line in ground.notes(&profile) {
+        observer.note(&line);
+    }
+    let agent = format!("wavesoak/{} ({run})", env!("CARGO_PKG_VERSION"));
+    let agent = HeaderValue::from_str(&agent).map_err(RunError::internal)?;
+    let endpoints = parse_all(&ground.urls(&profile))?;
+    let (metrics, partial) = ground.metrics(&profile);
+    let metrics = parse_all(&metrics)?;
+    let looked = inspect(&clock, &agent, &endpoints, &metrics, options.shared).await;
+    let looked = looked.map_err(RunError::preflight)?;
+    let loopback = endpoints.iter().all(|endpoint| endpoint.is_loopback());
+
+    let started = jiff::Timestamp::try_from(clock.started()).map_err(RunError::internal)?;
+    let info = RunInfo::new(&profile, run, started);
+    let directory =
+        RunDirectory::create(&options.out, &info, &options.profile_toml).map_err(RunError::preflight)?;
+    observer.note(&format!("writing to {}", directory.path().display()));
+    let recorder = Recorder::begin(directory, Arc::clone(&profile), info)
+        .map_err(|source| RunError::preflight(PrepareError::Recorder(source)))?;
+
+    let population = Population::new(&profile.population);
+    let line = line_to_target(&profile, &population, run, clock, agent.clone(), endpoints, &ground, &probe)?;
+    let mut note = |text: &str| observer.note(text);
+    let provisioned = provision(&line, &population, run, paces(&profile, loopback), &mut note);
+    let provisioned = provisioned.await.map_err(RunError::preflight)?;
+
+    let names = Names {
+        tenants: provisioned.tenants.clone(),
+        rooms: provisioned.rooms.to_vec(),
+        participants: provisioned.participants.clone(),
+    };
+    let setup = Setup {
+        profile: Arc::clone(&profile),
+        run,
+        shard: Shard::WHOLE,
+        origin: clock.now(),
+        names,
+        endpoints: metrics.len(),
+        partial,
+        publishes_limit: (!loopback).then_some(profile.limits.publishes.0),
+        embedded: ground.is_embedded(),
+    };
+    let sends = (profile.traffic.max_in_flight as usize).min(SEND_CONNECTIONS as usize);
+    let publisher = Publisher::new(
+        Rc::clone(&line),
+        &run.to_string(),
+        Rc::clone(&provisioned.rooms),
+        sends,
+        AUDIT_CONNECTIONS as usize,
+    );
+    let scraper = Rc::new(Scraper::new(clock, agent, metrics, &line.endpoints));
+    let mut conductor = Conductor::new(setup);
+    for (endpoint, text) in (0..).zip(&looked) {
+        conductor.handle(clock.now(), Event::Scraped { endpoint, text: text.as_deref() });
+    }
+    let stage = Stage::new(clock, conductor, Rc::new(publisher), Rc::clone(&ground));
+    let watch = Rc::new(Watch(Rc::downgrade(&stage)));
+    let fleet = Fleet::new(population.clients(), line, watch, birth(&profile, run, population, provisioned));
+    stage.enter(Rc::clone(&fleet));
+    Ok(Prepared { ground, fleet, stage, scraper, recorder, probe, loopback })
+}
+
+#[expect(clippy::disallowed_methods, reason = "a run's id must never follow from its seed")]
+fn fresh_run_id() -> Uuid {
+    Uuid::new_v4()
+}
+
+fn parse_all(urls: &[String]) -> Result<Vec<Rc<Endpoint>>, RunError> {
+    urls.iter().map(|url| Endpoint::parse(url).map(Rc::new).map_err(RunError::preflight)).collect()
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is one thing that everybody who talks to the target needs"
+)]
+fn line_to_target(
+    profile: &Profile,
+    population: &Population,
+    run: Uuid,
+    clock: Clock,
+    agent: HeaderValue,
+    endpoints: Vec<Rc<Endpoint>>,
+    ground: &Ground,
+    probe: &Rc<Probe>,
+) -> Result<Rc<Line>, RunError> {
+    let key = match ground.key() {
+        Some(key) => key,
+        None => key_from_file(profile.auth.key_file.as_deref()).map_err(RunError::preflight)?,
+    };
+    let lifetime = profile.target.embedded.token_lifetime;
+    let minter = Minter::new(&key, run, population.clone(), clock.started(), lifetime);
+    let tokens =
+        Tokens::new(clock, minter, agent.clone(), profile.client.sync_deadline, population.clients());
+    Ok(Rc::new(Line {
+        clock,
+        agent,
+        endpoints,
+        tokens: Rc::new(tokens),
+        probe: Rc::clone(probe),
+        cookies: RefCell::new(vec![Cookies::default(); population.clients() as usize]),
+        connect_deadline: profile.client.connect_deadline,
+        sync_deadline: profile.client.sync_deadline,
+    }))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the key comes from a private file, never by flag")]
+fn key_from_file(path: Option<&str>) -> Result<Secret, PrepareError> {
+    let path = path.ok_or(PrepareError::NoKey)?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| PrepareError::KeyFile { path: path.to_owned(), source })?;
+    Ok(Secret::new(text.trim()))
+}
+
+/// Off loopback, what provisioning does for itself keeps to the profile's limits.
+fn paces(profile: &Profile, loopback: bool) -> Paces {
+    let (logins, limits) = (profile.auth.login_rate, &profile.limits);
+    if loopback {
+        return Paces { logins: Some(logins), rooms: None, markers: None };
+    }
+    Paces {
+        logins: Some(Rate(logins.0.min(limits.logins.0))),
+        rooms: Some(limits.connects),
+        markers: Some(limits.publishes),
+    }
+}
+
+/// How a client's session is made when it starts for the first time.
+fn birth(profile: &Arc<Profile>, run: Uuid, population: Population, provisioned: Provisioned) -> Birth {
+    let settings = Arc::new(Settings::new(profile.client.clone(), run.to_string()));
+    let (seed, start) = (Seed(profile.seed), profile.client.start);
+    Box::new(move |client, life| {
+        let position = match start {
+            ClientStart::Marker => provisioned.positions[population.tenant_of(client) as usize],
+            ClientStart::Zero => 0,
+        };
+        Session::new(Arc::clone(&settings), position, life, seed.stream("client", [u64::from(client), 0, 0]))
+    })
+}

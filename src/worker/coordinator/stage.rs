@@ -1,0 +1,155 @@
+//! Where the conductor's commands are carried out, and from where it is told what became of them.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use tokio::sync::Notify;
+use tokio::task::spawn_local;
+
+use super::ground::Ground;
+use crate::driver::clock::Clock;
+use crate::driver::fleet::{Fleet, Watcher};
+use crate::driver::publisher::Publisher;
+use crate::session::Observation;
+use crate::time::Timestamp;
+use crate::worker::conductor::{Command, Conductor, Event};
+
+/// Conductor, fleet and publisher of one worker, on one thread.
+pub(super) struct Stage {
+    pub(super) clock: Clock,
+    conductor: RefCell<Conductor>,
+    publisher: Rc<Publisher>,
+    ground: Rc<Ground>,
+    /// Taken away at the end: the fleet's watcher is the stage itself.
+    fleet: RefCell<Option<Rc<Fleet>>>,
+    /// The conductor may have to be woken at another time than it was.
+    rearm: Notify,
+    finished: Cell<bool>,
+}
+
+impl Stage {
+    pub(super) fn new(
+        clock: Clock,
+        conductor: Conductor,
+        publisher: Rc<Publisher>,
+        ground: Rc<Ground>,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            clock,
+            conductor: RefCell::new(conductor),
+            publisher,
+            ground,
+            fleet: RefCell::new(None),
+            rearm: Notify::new(),
+            finished: Cell::new(false),
+        })
+    }
+
+    /// The fleet that orders go to.
+    pub(super) fn enter(&self, fleet: Rc<Fleet>) {
+        *self.fleet.borrow_mut() = Some(fleet);
+    }
+
+    /// Takes the fleet away again: no order reaches it any more.
+    pub(super) fn leave(&self) -> Option<Rc<Fleet>> {
+        self.fleet.borrow_mut().take()
+    }
+
+    /// Tells the conductor, and carries out what it wants.
+    pub(super) fn tell(self: &Rc<Self>, event: Event<'_>) {
+        let commands = {
+            let mut conductor = self.conductor.borrow_mut();
+            conductor.handle(self.clock.now(), event);
+            std::iter::from_fn(|| conductor.poll()).collect::<Vec<_>>()
+        };
+        for command in commands {
+            self.carry_out(command);
+        }
+        self.rearm.notify_one();
+    }
+
+    /// Looks at (or takes from) the conductor.
+    pub(super) fn ask<T>(&self, question: impl FnOnce(Timestamp, &mut Conductor) -> T) -> T {
+        question(self.clock.now(), &mut self.conductor.borrow_mut())
+    }
+
+    /// Resolves when the conductor's next wake may have changed.
+    pub(super) async fn rearmed(&self) {
+        self.rearm.notified().await;
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.finished.get()
+    }
+
+    fn carry_out(self: &Rc<Self>, command: Command) {
+        match command {
+            Command::Order { client, order } => {
+                if let Some(fleet) = self.fleet() {
+                    fleet.order(client, order);
+                }
+            }
+            Command::Plant { fault, clients, line } => {
+                if let Some(fleet) = self.fleet() {
+                    fleet.plant(fault, &clients, line);
+                }
+            }
+            Command::Target { fault, begin } => {
+                let stage = Rc::clone(self);
+                drop(spawn_local(async move {
+                    if let Some(affected) = stage.ground.fault(fault, begin).await {
+                        stage.tell(Event::Planted { fault, affected });
+                    }
+                }));
+            }
+            Command::Publish(publication) => {
+                let stage = Rc::clone(self);
+                drop(spawn_local(async move {
+                    let published = stage.publisher.publish(&publication).await;
+                    if let (Some(life), Some(fleet)) = (published.refreshed, stage.fleet()) {
+                        fleet.refreshed(publication.publisher, life);
+                    }
+                    let (ticket, sent, reply) = (publication.ticket, published.sent, published.reply);
+                    stage.tell(Event::Published { ticket, sent, reply });
+                }));
+            }
+            Command::Fetch { id, client, what } => {
+                let stage = Rc::clone(self);
+                drop(spawn_local(async move {
+                    let fetched = stage.publisher.fetch(client, what).await;
+                    if let (Some(life), Some(fleet)) = (fetched.refreshed, stage.fleet()) {
+                        fleet.refreshed(client, life);
+                    }
+                    let page = fetched.page();
+                    stage.tell(Event::Fetched { id, result: page.as_ref().map_err(|&trouble| trouble) });
+                }));
+            }
+            Command::Finished => self.finished.set(true),
+        }
+    }
+
+    fn fleet(&self) -> Option<Rc<Fleet>> {
+        self.fleet.borrow().clone()
+    }
+}
+
+/// What the fleet tells of: the conductor counts it, and decides nothing at once, so that no command has to be carried
+/// out from within a client.
+pub(super) struct Watch(pub(super) std::rc::Weak<Stage>);
+
+impl Watcher for Watch {
+    fn observe(&self, now: Timestamp, client: u32, observation: &Observation) {
+        // Once the books are closed, the leaving of clients is nobody's business.
+        if let Some(stage) = self.0.upgrade()
+            && !stage.is_finished()
+        {
+            stage.conductor.borrow_mut().observe(now, client, observation);
+        }
+    }
+
+    fn planted(&self, fault: u32, affected: u64) {
+        if let Some(stage) = self.0.upgrade() {
+            stage.tell(Event::Planted { fault, affected });
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The command line as a script sees it: what is printed where, and how it exits.
+
+use std::fs;
+use std::path::Path;
+
+use assert_cmd::Command;
+
+/// What came back.
+struct Said {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+fn wavesoak(arguments: &[&str]) -> Said {
+    let mut command = Command::cargo_bin("wavesoak").expect("the binary is built");
+    let output = command.args(arguments).env_remove("NO_COLOR").output().expect("it runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    Said {
+        code: output.status.code().expect("an exit code"),
+        stdout: text(output.stdout),
+        stderr: text(output.stderr),
+    }
+}
+
+fn profile(directory: &Path, toml: &str) -> String {
+    let path = directory.join("mine.toml");
+    fs::write(&path, toml).expect("written");
+    path.to_string_lossy().into_owned()
+}
+
+const PHASE: &str = "[[phase]]\nduration = \"5s\"\nclients = \"100%\"\n";
+
+#[test]
+fn help_is_an_answer_and_no_arguments_are_an_error() {
+    let help = wavesoak(&["--help"]);
+    assert_eq!((help.code, help.stderr.as_str()), (0, ""));
+    for word in ["run", "target", "profile", "Exit codes", "130 interrupted", "wavesoak run smoke"] {
+        assert!(help.stdout.contains(word), "{word}: {}", help.stdout);
+    }
+    let nothing = wavesoak(&[]);
+    assert_eq!((nothing.code, nothing.stdout.as_str()), (2, ""));
+    assert_eq!(wavesoak(&["--version"]).stdout, format!("wavesoak {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_command_that_is_not_built_does_not_appear() {
+    let help = wavesoak(&["--help"]).stdout;
+    let commands =
+        help.split("Commands:").nth(1).and_then(|rest| rest.split("Options:").next()).expect("a list");
+    let names: Vec<&str> = commands.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(names, ["run", "target", "profile", "help"]);
+}
+
+#[test]
+fn the_help_of_run_lists_the_built_in_profiles_and_fits_a_page() {
+    let help = wavesoak(&["run", "--help"]).stdout;
+    for word in ["smoke", "reconnect-storm", "soak", "--confirm-target", "inconclusive"] {
+        assert!(help.contains(word), "{word}: {help}");
+    }
+    let widest = help.lines().map(|line| line.chars().count()).max();
+    assert!(widest <= Some(100), "{widest:?}");
+}
+
+#[test]
+fn an_unknown_option_is_a_usage_error() {
+    let said = wavesoak(&["run", "smoke", "--allow-exec"]);
+    assert_eq!((said.code, said.stdout.as_str()), (2, ""));
+    assert!(said.stderr.contains("--allow-exec"), "{}", said.stderr);
+}
+
+#[test]
+fn wrong_profiles_say_what_is_wrong_where() {
+    let place = tempfile::tempdir().expect("a place");
+    for (toml, words) in [
+        (format!("{PHASE}[client]\nbridg = \"x\"\n"), &["`client.bridg`", "no such key"][..]),
+        (PHASE.replace("\"5s\"", "5"), &["`phase.0.duration` = 5", "bare number", "\"5s\""]),
+        (format!("{PHASE}[traffic]\npayload = \"20B\"\n"), &["`traffic.payload`", "smaller than the stamp"]),
+        (PHASE.replace("100%", "120%"), &["`phase.0.clients`"]),
+        (PHASE.replace("\"5s\"", "\"0s\""), &["`phase.0.duration`", "no time"]),
+        ("x".to_owned(), &["line 1"]),
+    ] {
+        let path = profile(place.path(), &toml);
+        for command in [&["profile", "check"][..], &["run"]] {
+            let said = wavesoak(&[command, &[path.as_str()]].concat());
+            assert_eq!((said.code, said.stdout.as_str()), (2, ""), "{toml}: {}", said.stderr);
+            assert!(said.stderr.starts_with("error: failed to "), "{}", said.stderr);
+            for word in words {
+                assert!(said.stderr.contains(word), "{word}: {}", said.stderr);
+            }
+        }
+    }
+    assert_eq!(fs::read_dir(place.path()).expect("a directory").count(), 1, "no run directory was made");
+}
+
+#[test]
+fn an_unknown_profile_is_answered_with_those_there_are() {
+    let said = wavesoak(&["run", "smokey"]);
+    assert_eq!(said.code, 2);
+    assert!(
+        said.stderr.contains("reconnect-storm") && said.stderr.contains("did you mean `smoke`?"),
+        "{}",
+        said.stderr
+    );
+}
+
+#[test]
+fn profiles_can_be_checked_shown_and_explained() {
+    let checked = wavesoak(&["profile", "check", "smoke"]);
+    assert_eq!((checked.code, checked.stdout.as_str()), (0, "smoke: nothing is wrong\n"));
+    let shown = wavesoak(&["profile", "show", "smoke", "--set", "client.bridge=stream-first", "--seed", "9"]);
+    assert_eq!(shown.code, 0);
+    assert!(shown.stdout.contains("bridge = \"stream-first\"\n") && shown.stdout.contains("seed = 9\n"));
+    let place = tempfile::tempdir().expect("a place");
+    let again = wavesoak(&["profile", "show", &profile(place.path(), &shown.stdout)]);
+    assert_eq!(again.stdout, shown.stdout, "what is shown is a profile itself");
+    let reference = wavesoak(&["profile", "reference"]);
+    assert!(reference.stdout.contains("[[phase]]"));
+}
+
+#[test]
+fn a_dry_run_says_what_the_run_would_cost() {
+    let said = wavesoak(&["run", "smoke", "--dry-run", "--clients", "120"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    for line in ["clients               120 in", "logins                120", "commands run          0"] {
+        assert!(said.stdout.contains(line), "{line}: {}", said.stdout);
+    }
+    let said = wavesoak(&["run", "smoke", "--dry-run", "--clients", "120", "--format", "json"]);
+    let cost: serde_json::Value = serde_json::from_str(&said.stdout).expect("JSON");
+    assert_eq!(cost["cost"]["clients"], 120);
+    assert_eq!(cost["cost"]["logins"], 120);
+    assert!(cost["cost"]["deliveries"]["count"].as_u64() > cost["cost"]["publishes"]["count"].as_u64());
+    assert_eq!(cost["machine"]["descriptors"][0]["process"], "the harness");
+}
+
+#[test]
+fn a_dry_run_makes_no_directory() {
+    let place = tempfile::tempdir().expect("a place");
+    let out = place.path().join("reports");
+    let said = wavesoak(&["run", "smoke", "--dry-run", "--out", &out.to_string_lossy()]);
+    assert_eq!(said.code, 0);
+    assert!(!out.exists());
+}
+
+/// The names do not resolve and nothing listens there: a harness that tried would fail otherwise, and later.
+#[test]
+fn a_host_that_is_not_this_machine_needs_its_confirmation() {
+    let quiet = ["--clients", "60", "--set", "traffic.rate=5/s", "--set", "auth.key_file=none.key"];
+    let run = |more: &[&str]| {
+        let target = ["run", "smoke", "--dry-run", "--target", "https://chat.example.com"];
+        wavesoak(&[&target[..], &quiet, more].concat())
+    };
+    let refused = run(&[]);
+    assert_eq!((refused.code, refused.stdout.as_str()), (2, ""));
+    assert!(refused.stderr.contains("--confirm-target chat.example.com"), "{}", refused.stderr);
+    let other = run(&["--confirm-target", "example.com"]);
+    assert_eq!(other.code, 2);
+    let confirmed = run(&["--confirm-target", "chat.example.com"]);
+    assert_eq!(confirmed.code, 0, "{}", confirmed.stderr);
+    assert!(confirmed.stdout.contains("target chat.example.com · nothing is sent"), "{}", confirmed.stdout);
+    assert!(confirmed.stderr.contains("limits.logins = 5/s"), "{}", confirmed.stderr);
+}
+
+#[test]
+fn limits_off_loopback_are_raised_in_the_file_alone() {
+    let target = ["run", "smoke", "--dry-run", "--target", "https://chat.example.com"];
+    let confirmed = ["--confirm-target", "chat.example.com", "--set", "auth.key_file=none.key"];
+    let many = wavesoak(&[&target[..], &confirmed, &["--clients", "501"]].concat());
+    assert_eq!(many.code, 2);
+    assert!(many.stderr.contains("population.clients is 501, and limits.clients is 500"), "{}", many.stderr);
+    let sneaky = ["--clients", "501", "--set", "limits.clients=1000"];
+    let refused = wavesoak(&[&target[..], &confirmed, &sneaky].concat());
+    assert_eq!(refused.code, 2);
+    assert!(refused.stderr.contains("limits"), "{}", refused.stderr);
+    let place = tempfile::tempdir().expect("a place");
+    let file = profile(
+        place.path(),
+        "[[phase]]\nduration = \"20s\"\nclients = \"100%\"\n[traffic]\nrate = \"5/s\"\n[auth]\nkey_file = \"k\"\n\
+         [population]\nclients = 501\n[limits]\nclients = 600\n[target]\nallow = [\"chat.example.com\"]\n",
+    );
+    let said = wavesoak(&["run", &file, "--dry-run", "--target", "https://chat.example.com"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+}
+
+#[test]
+fn colour_is_for_terminals() {
+    for said in [wavesoak(&["run", "nowhere.toml"]), wavesoak(&["run", "smoke", "--dry-run"])] {
+        assert!(
+            !said.stdout.contains('\x1b') && !said.stderr.contains('\x1b'),
+            "{}{}",
+            said.stdout,
+            said.stderr
+        );
+    }
+}
+
+#[test]
+fn a_target_that_nobody_serves_is_a_preflight_error() {
+    let place = tempfile::tempdir().expect("a place");
+    let key = place.path().join("key");
+    fs::write(&key, "not much of a key").expect("written");
+    let (out, key) = (place.path().join("reports"), format!("auth.key_file={}", key.display()));
+    // Port 1 of loopback: reserved, and nobody's.
+    let said = wavesoak(&[
+        "run",
+        "smoke",
+        "--clients",
+        "12",
+        "--target",
+        "http://127.0.0.1:1",
+        "--set",
+        &key,
+        "--out",
+        &out.to_string_lossy(),
+    ]);
+    assert_eq!((said.code, said.stdout.as_str()), (2, ""), "{}", said.stderr);
+    assert!(said.stderr.contains("error: failed to reach the target at 127.0.0.1:1"), "{}", said.stderr);
+    assert!(!said.stderr.contains("not much of a key"));
+}
