@@ -23,6 +23,22 @@ mod page;
 mod registry;
 mod truth;
 
+#[cfg(feature = "live")]
+pub mod command;
+#[cfg(feature = "live")]
+pub mod part;
+#[cfg(feature = "live")]
+pub mod process;
+#[cfg(feature = "live")]
+pub mod token;
+
+#[cfg(feature = "live")]
+mod clock;
+#[cfg(feature = "live")]
+mod proxy;
+#[cfg(feature = "live")]
+mod server;
+
 pub use backend::{Backend, Created, Effect, Grant, Registered};
 pub use caller::{Caller, TokenTrouble};
 pub use config::Config;

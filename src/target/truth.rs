@@ -15,6 +15,8 @@ pub struct Truth {
     pub messages_dropped: u64,
     /// Log lines `ws.fanout_failed`.
     pub fanout_failed: u64,
+    /// Streams that the balancer cut for idleness, planted or by its own timeout.
+    pub streams_cut: u64,
 }
 
 impl Truth {
@@ -29,6 +31,7 @@ impl Truth {
         self.faults.sort_by_key(|fault| fault.index);
         self.messages_dropped += other.messages_dropped;
         self.fanout_failed += other.fanout_failed;
+        self.streams_cut += other.streams_cut;
     }
 }
 

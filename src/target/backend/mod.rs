@@ -177,7 +177,8 @@ impl Backend {
     /// What the planted faults have really done so far.
     pub fn truth(&self) -> Truth {
         let faults = self.faults.truths();
-        Truth { faults, messages_dropped: self.messages_dropped, fanout_failed: self.fanout_failed }
+        let (messages_dropped, fanout_failed) = (self.messages_dropped, self.fanout_failed);
+        Truth { faults, messages_dropped, fanout_failed, ..Truth::default() }
     }
 
     /// The rules of a token: it must not have expired, and its identity must not be refused.
