@@ -311,3 +311,6 @@ pub enum Output {
     /// Something that happened, for the collector.
     Observation(Observation),
 }
+
+#[cfg(test)]
+mod tests;
