@@ -59,6 +59,12 @@ impl Timers {
         self.set(timer, Timestamp::MAX);
     }
 
+    /// Whether one is set.
+    #[cfg(test)]
+    pub(super) fn is_set(&self, timer: Timer) -> bool {
+        self.0[timer as usize] != Timestamp::MAX
+    }
+
     /// When the first of them is due.
     pub(super) fn next(&self) -> Option<Timestamp> {
         self.0.iter().copied().min().filter(|&at| at != Timestamp::MAX)

@@ -33,6 +33,16 @@ fn after_60_s_of_failures_the_next_attempt_is_a_long_poll() {
 }
 
 #[test]
+fn a_poll_is_overdue_only_when_its_own_timeout_has_passed_as_well() {
+    let mut bench = goes_offline(documented());
+    bench.take();
+    bench.pass(Duration::from_millis(39_999));
+    assert_eq!(bench.take(), []);
+    bench.pass(Duration::from_millis(1));
+    assert!(bench.observations().contains(&Observation::SyncFailed(SyncTrouble::Timeout)));
+}
+
+#[test]
 fn a_failing_poll_goes_on_with_the_delays_where_they_were() {
     let mut bench = goes_offline(offline_after(2));
     bench.take();

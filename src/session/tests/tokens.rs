@@ -85,6 +85,10 @@ fn a_4001_costs_one_refresh_and_one_attempt() {
     let input = renewed(&bench);
     bench.say(input);
     bench.goes_live();
+    bench.take();
+    bench.secs(20);
+    bench.reset();
+    assert_eq!(refreshes(&bench), 0, "the new token has not been refused");
 }
 
 #[test]

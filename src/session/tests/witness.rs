@@ -105,9 +105,27 @@ impl Witness {
         assert_eq!(self.sync.is_some(), self.bridge.is_some(), "a bridge has one request under way");
         assert_eq!(self.sent, None, "a request was reported and not made");
         assert_eq!(session.outbox.capacity(), 0);
-        if !self.ready && self.started && session.state != State::Stopped {
-            assert!(session.next_wake().is_some(), "nothing would ever happen again");
+        self.waits(session);
+    }
+
+    /// A timer is set in the state that waits for it, and in no other: none fires for what is long over, and none
+    /// is missing where nothing else would ever happen.
+    fn waits(&self, session: &Session) {
+        let state = |state| session.state == state;
+        let waits = [
+            (Timer::Retry, state(State::Waiting)),
+            (Timer::ConnectDeadline, state(State::Connecting)),
+            (Timer::HelloDeadline, state(State::Opened)),
+            (Timer::Watchdog, state(State::Live)),
+            (Timer::SyncDeadline, session.bridge.is_some()),
+            (Timer::RefreshDeadline, session.tokens.is_asked()),
+        ];
+        for (timer, wanted) in waits {
+            assert_eq!(session.timers.is_set(timer), wanted, "{timer:?} in {:?}", session.state);
         }
+        assert!(state(State::Live) || !session.timers.is_set(Timer::RefreshDue));
+        assert!(!state(State::Refreshing) || session.tokens.is_asked());
+        assert!(!state(State::Syncing) || session.bridge.is_some());
     }
 
     fn sees_action(&mut self, now: Timestamp, action: Action) {
