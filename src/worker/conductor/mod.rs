@@ -356,6 +356,11 @@ impl Conductor {
         self.drain.is_finished()
     }
 
+    /// The spans have ended: what is owed to whom is settled, and only the audit goes on.
+    pub fn books_are_closed(&self) -> bool {
+        self.drain.books_are_closed()
+    }
+
     /// Clients that are live.
     pub fn live(&self) -> u64 {
         self.collector.connections.live()
