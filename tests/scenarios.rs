@@ -6,6 +6,8 @@ mod books;
 mod compare;
 #[path = "scenarios/defects.rs"]
 mod defects;
+#[path = "scenarios/histories/mod.rs"]
+mod histories;
 #[path = "scenarios/oracle/mod.rs"]
 mod oracle;
 #[path = "scenarios/play.rs"]

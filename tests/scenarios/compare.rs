@@ -47,7 +47,7 @@ fn compare(profile: &Profile, run: &Simulated, trace: &Trace) -> Vec<String> {
 }
 
 /// The numbers of a struct by name.
-fn counts(deliveries: &impl serde::Serialize) -> Map<String, Value> {
+pub(crate) fn counts(deliveries: &impl serde::Serialize) -> Map<String, Value> {
     match serde_json::to_value(deliveries) {
         Ok(Value::Object(map)) => map,
         other => panic!("not a struct of numbers: {other:?}"),
@@ -80,7 +80,7 @@ fn stores(
     }
 }
 
-fn unbalanced(told: &Map<String, Value>) -> impl Iterator<Item = &'static str> {
+pub(crate) fn unbalanced(told: &Map<String, Value>) -> impl Iterator<Item = &'static str> {
     let sum = |names: &[&str]| names.iter().map(|name| told[*name].as_u64().unwrap_or(0)).sum::<u64>();
     let equations: [(&'static str, &str, &[&str]); 3] = [
         ("expected = live + bridged + missed + undecided", "expected", &[

@@ -476,7 +476,7 @@ impl Conductor {
         }
         self.publishing.pump(now, &self.plan);
         while let Some(publication) = self.publishing.poll() {
-            if let Some(n) = publication.n {
+            if let Some(n) = publication.n.filter(|_| publication.first_sent.is_none()) {
                 self.collector.ledger.sending(publication.room, n);
             }
             self.outbox.push_back(Command::Publish(publication));

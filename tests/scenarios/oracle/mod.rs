@@ -107,7 +107,7 @@ pub(crate) struct Missed {
 /// Judges a run.
 pub(crate) fn judge(profile: &Profile, trace: &Trace) -> Judged {
     let people = Population::new(&profile.population);
-    let publishes = Publishes::of(trace, &people);
+    let publishes = Publishes::of(trace);
     let mut court = Court {
         bound: profile.client.lateness_bound,
         sync_first: profile.client.bridge == BridgeOrder::SyncFirst,
@@ -117,11 +117,12 @@ pub(crate) fn judge(profile: &Profile, trace: &Trace) -> Judged {
         positions: Vec::new(),
         now: Timestamp::ZERO,
         order: 0,
+        closed: false,
         publishes: &publishes,
         people: &people,
     };
-    for (order, step) in trace.steps.iter().enumerate() {
-        court.order = order;
+    for (number, step) in trace.steps.iter().enumerate() {
+        court.order = publishes::order_of(number);
         court.hear(step);
     }
     let Court { deliveries, missed, positions, .. } = court;
@@ -141,8 +142,10 @@ struct Court<'a> {
     missed: BTreeMap<(u32, Key), Missed>,
     positions: Vec<(u32, u64, u64)>,
     now: Timestamp,
-    /// Number of the step.
+    /// Of the step, or of the message in its page.
     order: usize,
+    /// The books are closed: no span opens any more.
+    closed: bool,
 }
 
 /// How a message came.
@@ -182,7 +185,10 @@ impl Court<'_> {
                 self.clients[*client as usize].bridge_over(false, given_up);
             }
             What::Abandoned { client } => self.clients[*client as usize].bridge_over(false, false),
-            What::BooksClosed => (0..self.people.clients()).for_each(|client| self.end_span(client, None)),
+            What::BooksClosed => {
+                (0..self.people.clients()).for_each(|client| self.end_span(client, None));
+                self.closed = true;
+            }
             What::Sent { .. } | What::Replied { .. } | What::Fetching { .. } | What::Fetched { .. } => {}
         }
     }
@@ -200,7 +206,9 @@ impl Court<'_> {
         state.held.push(position);
         state.connection = Some(Connection { hello: now, ..Connection::default() });
         state.on_connection.clear();
-        state.span.get_or_insert_with(|| Span { opened: now, ..Span::default() });
+        if !self.closed {
+            state.span.get_or_insert_with(|| Span { opened: now, ..Span::default() });
+        }
     }
 
     fn asked(&mut self, client: u32, since: u64) {
@@ -221,6 +229,7 @@ impl Court<'_> {
     fn page(&mut self, client: u32, messages: &[Message], next_cursor: Option<u64>, has_more: bool) {
         let since = self.clients[client as usize].position;
         for message in messages {
+            self.order += 1;
             self.arrive(client, message, Channel::Sync { since });
         }
         let state = &mut self.clients[client as usize];
@@ -261,8 +270,7 @@ impl Court<'_> {
         }
         let Some(n) = stamp.n else { return };
         let key = (stamp.room, n);
-        let publish = self.publishes.get(key);
-        if publish.is_none_or(|publish| publish.state_at(self.order) == State::Refused) {
+        if self.publishes.state(key, self.order).is_none_or(|state| state == State::Refused) {
             deliveries.unexpected += 1;
             return;
         }
@@ -361,7 +369,7 @@ impl Court<'_> {
             // With hindsight: whatever is known in the end of when it was acknowledged.
             let facts = self.publishes.in_the_end(key).filter(|facts| in_time(facts.acked));
             let deliveries = &mut self.deliveries[tenant];
-            if arrived.is_some() && publish.is_refused_in_the_end() {
+            if arrived.is_some() && self.publishes.is_refused_in_the_end(key) {
                 deliveries.unexpected += 1;
             } else if arrived.is_some() && facts.is_none() {
                 deliveries.unowed += 1;

@@ -8,11 +8,21 @@ use wavesoak::time::Timestamp;
 
 use super::Key;
 
+/// The place of a step among all that happens.
+pub(super) fn order_of(step: usize) -> usize {
+    step << 16
+}
+
+/// The places of the messages of a page.
+pub(super) fn orders(step: usize) -> impl Iterator<Item = usize> {
+    (1..).map(move |message| order_of(step) + message)
+}
+
 /// All publishes of a run.
 #[derive(Debug, Default)]
 pub(super) struct Publishes {
     by_key: BTreeMap<Key, Publish>,
-    /// Step at which the books were closed: what comes later changes nothing.
+    /// When the books were closed: what comes later changes nothing.
     closed: usize,
 }
 
@@ -23,9 +33,9 @@ pub(super) struct Publish {
     publisher: u32,
     /// First byte of the first attempt that wrote one.
     sent: Option<Timestamp>,
-    /// In the order in which they came, by step.
+    /// In the order in which they came, by order.
     replies: Vec<(usize, Timestamp, Reply)>,
-    /// By any client, by step: id and position.
+    /// By any client, by order: id and position.
     sightings: Vec<(usize, Timestamp, u64, Option<u64>)>,
     /// The audit was shown it with the publisher's token.
     audited: Option<(usize, Timestamp, Option<u64>)>,
@@ -56,10 +66,11 @@ pub(super) struct Facts {
 }
 
 impl Publishes {
-    pub(super) fn of(trace: &Trace, people: &Population) -> Self {
-        let mut all = Self { closed: trace.steps.len(), ..Self::default() };
+    pub(super) fn of(trace: &Trace) -> Self {
+        let mut all = Self { closed: usize::MAX, ..Self::default() };
         let (mut tickets, mut fetches) = (BTreeMap::new(), BTreeMap::new());
-        for (order, step) in trace.steps.iter().enumerate() {
+        for (step_number, step) in trace.steps.iter().enumerate() {
+            let order = order_of(step_number);
             match &step.what {
                 What::Sent { ticket, room, n: Some(n), publisher, due } => {
                     let (key, publisher) = ((*room, *n), *publisher);
@@ -71,10 +82,10 @@ impl Publishes {
                     publish.sent = publish.sent.or(*sent);
                     publish.replies.push((order, step.at, *reply));
                 }
-                What::Streamed { client, message, .. } => all.saw(order, step.at, *client, message, people),
-                What::Page { client, messages, .. } => {
-                    for message in messages {
-                        all.saw(order, step.at, *client, message, people);
+                What::Streamed { message, .. } => all.saw(order, step.at, message),
+                What::Page { messages, .. } => {
+                    for (order, message) in orders(step_number).zip(messages) {
+                        all.saw(order, step.at, message);
                     }
                 }
                 What::Fetching { id, client, .. } => {
@@ -92,10 +103,6 @@ impl Publishes {
         all
     }
 
-    pub(super) fn get(&self, key: Key) -> Option<&Publish> {
-        self.by_key.get(&key)
-    }
-
     pub(super) fn all(&self) -> impl Iterator<Item = (&Key, &Publish)> {
         self.by_key.iter()
     }
@@ -109,6 +116,16 @@ impl Publishes {
         counts
     }
 
+    /// Rejected or never sent, as far as is known when the books are closed.
+    pub(super) fn is_refused_in_the_end(&self, key: Key) -> bool {
+        self.by_key.get(&key).is_some_and(|publish| publish.state_at(self.closed) == State::Refused)
+    }
+
+    /// The state before a step; when the books are closed it no longer changes.
+    pub(super) fn state(&self, key: Key, order: usize) -> Option<State> {
+        Some(self.by_key.get(&key)?.state_at(order.min(self.closed)))
+    }
+
     /// Whether two ids or positions of it had been seen before or in this step.
     pub(super) fn is_double(&self, key: Key, order: usize) -> bool {
         self.by_key.get(&key).is_some_and(|publish| publish.copies_before(order + 1) > 1)
@@ -116,23 +133,22 @@ impl Publishes {
 
     /// When it was sent and acknowledged, as far as is known before a step; `None`: it is not owed to anybody yet.
     pub(super) fn known(&self, key: Key, order: usize) -> Option<Facts> {
-        let publish = self.by_key.get(&key)?;
-        match publish.state_at(order) {
+        match self.state(key, order)? {
             State::Pending | State::Refused => None,
-            State::Acknowledged | State::Unknown => self.facts(key, publish, order),
+            State::Acknowledged | State::Unknown => self.facts(key, order.min(self.closed)),
         }
     }
 
     /// The same, when the books are closed; a publish without an end by then is owed if it was seen.
     pub(super) fn in_the_end(&self, key: Key) -> Option<Facts> {
-        let publish = self.by_key.get(&key)?;
-        match publish.state_at(self.closed) {
+        match self.state(key, self.closed)? {
             State::Refused => None,
-            _ => self.facts(key, publish, self.closed),
+            _ => self.facts(key, self.closed),
         }
     }
 
-    fn facts(&self, key: Key, publish: &Publish, order: usize) -> Option<Facts> {
+    fn facts(&self, key: Key, order: usize) -> Option<Facts> {
+        let publish = self.by_key.get(&key)?;
         let created = publish.created().filter(|created| created.0 < order);
         let seen = publish.sightings.first().filter(|seen| seen.0 < order).map(|seen| (seen.0, seen.1));
         let audited = publish.audited.filter(|audited| audited.0 < order);
@@ -140,13 +156,11 @@ impl Publishes {
         let acked = created.map(|created| created.1).or(sighted.map(|sighted| sighted.1))?;
         let positions = publish.sightings.iter().filter(|seen| seen.0 < order).find_map(|seen| seen.3);
         let position = created.and_then(|created| created.3).or(positions).or(audited.and_then(|audited| audited.2));
-        let _ = key;
         let (low, high) = position.map_or((1, u64::MAX), |position| (position, position));
         Some(Facts { sent: publish.sent.unwrap_or(publish.due), acked, low, high })
     }
 
-    fn saw(&mut self, order: usize, at: Timestamp, client: u32, message: &Message, people: &Population) {
-        let _ = (client, people);
+    fn saw(&mut self, order: usize, at: Timestamp, message: &Message) {
         let Some(publish) = coordinates(message).and_then(|key| self.by_key.get_mut(&key)) else { return };
         publish.sightings.push((order, at, message.id, message.position));
     }
@@ -166,7 +180,7 @@ impl Publish {
     }
 
     /// The outcome, once the last attempt has its answer.
-    pub(super) fn state_at(&self, order: usize) -> State {
+    fn state_at(&self, order: usize) -> State {
         if self.created().is_some_and(|created| created.0 < order) {
             return State::Acknowledged;
         }
@@ -174,10 +188,6 @@ impl Publish {
             Some((last, ..)) if *last < order => self.outcome(),
             _ => State::Pending,
         }
-    }
-
-    pub(super) fn is_refused_in_the_end(&self) -> bool {
-        self.state_at(usize::MAX) == State::Refused
     }
 
     fn outcome(&self) -> State {
