@@ -82,7 +82,14 @@ impl Connections {
     }
 
     /// A fact about a client; `strained`: the harness itself has been late lately.
-    pub fn observe(&mut self, now: Timestamp, number: u32, fact: &Observation, strained: bool, latency: &mut Latency) {
+    pub fn observe(
+        &mut self,
+        now: Timestamp,
+        number: u32,
+        fact: &Observation,
+        strained: bool,
+        latency: &mut Latency,
+    ) {
         let client = &mut self.clients[number as usize];
         match fact {
             Observation::Attempt { scheduled, kind, violation } => {
@@ -105,7 +112,9 @@ impl Connections {
                     latency.record(Metric::SyncPage, *took);
                 }
             }
-            Observation::BridgeEnded { complete: true, took, poll: false } => latency.record(Metric::Bridge, *took),
+            Observation::BridgeEnded { complete: true, took, poll: false } => {
+                latency.record(Metric::Bridge, *took)
+            }
             Observation::Opened { took } => latency.record(Metric::Connect, *took),
             Observation::ConnectFailed { local } => {
                 self.attempts.1 += 1;
@@ -133,7 +142,9 @@ impl Connections {
                 client.ever_ready = true;
                 self.ready += u64::from(!std::mem::replace(&mut client.ready, true));
             }
-            Observation::Disconnected { cause, code, .. } => self.disconnected(now, number, *cause, *code, strained),
+            Observation::Disconnected { cause, code, .. } => {
+                self.disconnected(now, number, *cause, *code, strained)
+            }
             Observation::Refreshed => self.tokens.refreshed += 1,
             Observation::TokenRejected => self.tokens.rejected += 1,
             Observation::Stopped(reason) => {
@@ -218,8 +229,12 @@ impl Connections {
 
     /// `clients` of the summary.
     pub fn collected(&self) -> Clients {
-        let count = |judge: &dyn Fn(&Client) -> bool| self.clients.iter().filter(|client| judge(client)).count() as u64;
-        let never = |client: &Client| client.started && !client.ever_ready && client.stopped != Some(StopReason::Left);
+        let count = |judge: &dyn Fn(&Client) -> bool| {
+            self.clients.iter().filter(|client| judge(client)).count() as u64
+        };
+        let never = |client: &Client| {
+            client.started && !client.ever_ready && client.stopped != Some(StopReason::Left)
+        };
         Clients {
             planned: self.clients.len() as u64,
             live_peak: self.live_peak,

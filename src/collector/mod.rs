@@ -3,11 +3,11 @@
 pub mod audit;
 pub mod collected;
 pub mod connections;
+mod findings;
 pub mod latency;
 pub mod ledger;
-pub mod servers;
-mod findings;
 mod rows;
+pub mod servers;
 mod strain;
 
 use std::collections::BTreeMap;
@@ -190,7 +190,8 @@ impl Collector {
         let Self { ledger, connections, .. } = self;
         ledger.end_spans(now, |client| interrupted || connections.failed_locally(client));
         self.hear(now, publisher);
-        let undecided: Vec<u64> = self.ledger.deliveries().iter().map(|deliveries| deliveries.undecided).collect();
+        let undecided: Vec<u64> =
+            self.ledger.deliveries().iter().map(|deliveries| deliveries.undecided).collect();
         for (tenant, undecided) in (0..).zip(undecided) {
             self.latency.never_arrived(tenant, undecided);
         }

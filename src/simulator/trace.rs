@@ -213,11 +213,14 @@ impl World {
                 let message = message(event.stamp, event.position, event.id.as_deref(), &run);
                 What::Streamed { client, link, late, message }
             }
-            Input::Frame { frame: Frame::Ping, late } | Input::Ping { late } => What::Pinged { client, link, late },
+            Input::Frame { frame: Frame::Ping, late } | Input::Ping { late } => {
+                What::Pinged { client, link, late }
+            }
             // The network has let go of the connection before it tells the session.
             Input::Closed(_) | Input::ConnectFailed(_) => What::Ended { client, link },
             Input::Synced { id, page } => {
-                let (messages, next_cursor, has_more) = (messages(page, &run), page.next_cursor, page.has_more);
+                let (messages, next_cursor, has_more) =
+                    (messages(page, &run), page.next_cursor, page.has_more);
                 What::Page { client, request: id, messages, next_cursor, has_more }
             }
             Input::SyncFailed { id, trouble } => What::NoPage { client, request: id, trouble },
@@ -290,7 +293,9 @@ impl World {
             .map(|client| {
                 let tenant = people.tenant_name(people.tenant_of(client));
                 let contents = self.backend.contents(&tenant, &people.username(client));
-                let shown = |events: &[std::sync::Arc<Stored>]| events.iter().map(|event| stored(event, &run)).collect();
+                let shown = |events: &[std::sync::Arc<Stored>]| {
+                    events.iter().map(|event| stored(event, &run)).collect()
+                };
                 Store { sync: shown(&contents.sync), history: shown(&contents.history) }
             })
             .collect();

@@ -32,7 +32,10 @@ fn compare(profile: &Profile, run: &Simulated, trace: &Trace) -> Vec<String> {
         should.insert("double_stored".to_owned(), judged.double_stored[index].into());
         for (name, should) in &should {
             if told[name] != *should {
-                found.push(format!("tenant {index}: {name}: the ledger has {}, the oracle {should}", told[name]));
+                found.push(format!(
+                    "tenant {index}: {name}: the ledger has {}, the oracle {should}",
+                    told[name]
+                ));
             }
         }
         found.extend(unbalanced(&told).map(|equation| format!("tenant {index}: {equation} does not hold")));
@@ -83,25 +86,42 @@ fn stores(
         || run.collected.harness.refused.contains_key("audit_queue")
         || run.collected.harness.stopped_by.is_some();
     if unaudited > 0 && !excused {
-        found.push(format!("tenant {tenant}: {unaudited} unaudited, though every page that was asked for came"));
+        found.push(format!(
+            "tenant {tenant}: {unaudited} unaudited, though every page that was asked for came"
+        ));
     }
 }
 
 pub(crate) fn unbalanced(told: &Map<String, Value>) -> impl Iterator<Item = &'static str> {
     let sum = |names: &[&str]| names.iter().map(|name| told[*name].as_u64().unwrap_or(0)).sum::<u64>();
     let equations: [(&'static str, &str, &[&str]); 3] = [
-        ("expected = live + bridged + missed + undecided", "expected", &[
-            "live", "bridged", "missed_after_bridging", "undecided",
-        ]),
-        ("missed = the five places", "missed_after_bridging", &[
-            "missed_on_stream", "missed_in_sync", "missed_in_seam", "missed_behind_cursor", "missed_unplaced",
-        ]),
-        ("missed = the four stores", "missed_after_bridging", &[
-            "recoverable", "lost_by_server", "signalled_loss", "unaudited",
-        ]),
+        (
+            "expected = live + bridged + missed + undecided",
+            "expected",
+            &["live", "bridged", "missed_after_bridging", "undecided"],
+        ),
+        (
+            "missed = the five places",
+            "missed_after_bridging",
+            &[
+                "missed_on_stream",
+                "missed_in_sync",
+                "missed_in_seam",
+                "missed_behind_cursor",
+                "missed_unplaced",
+            ],
+        ),
+        (
+            "missed = the four stores",
+            "missed_after_bridging",
+            &["recoverable", "lost_by_server", "signalled_loss", "unaudited"],
+        ),
     ];
-    let broken: Vec<_> =
-        equations.into_iter().filter(|(_, left, right)| sum(&[left]) != sum(right)).map(|(name, ..)| name).collect();
+    let broken: Vec<_> = equations
+        .into_iter()
+        .filter(|(_, left, right)| sum(&[left]) != sum(right))
+        .map(|(name, ..)| name)
+        .collect();
     broken.into_iter()
 }
 
@@ -116,8 +136,10 @@ fn places(profile: &Profile, run: &Simulated, trace: &Trace, judged: &Judged) ->
         Some((finding.client?, (room, finding.n?), finding.place?))
     });
     let told: BTreeSet<_> = told.collect();
-    let should: BTreeSet<_> = judged.missed.iter().map(|(&(client, key), missed)| (client, key, missed.place)).collect();
-    let mut lines: Vec<String> = told.difference(&should).take(5).map(|at| format!("only the ledger: {at:?}")).collect();
+    let should: BTreeSet<_> =
+        judged.missed.iter().map(|(&(client, key), missed)| (client, key, missed.place)).collect();
+    let mut lines: Vec<String> =
+        told.difference(&should).take(5).map(|at| format!("only the ledger: {at:?}")).collect();
     lines.extend(should.difference(&told).take(5).map(|at| format!("only the oracle: {at:?}")));
     lines
 }

@@ -54,7 +54,10 @@ fn play_all(first: u64, plans: u64, threads: u64) -> Vec<u64> {
     };
     let mut failed: Vec<u64> = std::thread::scope(|scope| {
         let players: Vec<_> = (0..threads).map(|_| scope.spawn(play)).collect();
-        players.into_iter().flat_map(|player| player.join().expect("a plan that panics fails the test")).collect()
+        players
+            .into_iter()
+            .flat_map(|player| player.join().expect("a plan that panics fails the test"))
+            .collect()
     });
     failed.sort_unstable();
     failed
@@ -64,7 +67,9 @@ fn show(number: u64) {
     let profile = random_profile(number);
     let wrong = disagreements(&profile);
     println!("\nplan {number} disagrees:\n  {}", wrong.join("\n  "));
-    println!("repeat with: WAVESOAK_SEED={number} WAVESOAK_PLANS=1 cargo test --release --test scenarios random_plans -- --nocapture");
+    println!(
+        "repeat with: WAVESOAK_SEED={number} WAVESOAK_PLANS=1 cargo test --release --test scenarios random_plans -- --nocapture"
+    );
     let kinds = kinds(&wrong);
     let small = shrink(&profile, TRIES, |smaller: &Profile| {
         let still = self::kinds(&disagreements(smaller));

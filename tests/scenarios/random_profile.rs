@@ -5,8 +5,8 @@ use std::time::Duration;
 use rand::RngExt as _;
 use wavesoak::profile::quantity::{Rate, Share};
 use wavesoak::profile::{
-    Arrivals, BalancerMode, BridgeOrder, Fault, FaultKind, Lose, Payload, Phase, Profile, Sticky, TenantShares,
-    TrafficStart,
+    Arrivals, BalancerMode, BridgeOrder, Fault, FaultKind, Lose, Payload, Phase, Profile, Sticky,
+    TenantShares, TrafficStart,
 };
 use wavesoak::seed::{Seed, Stream};
 
@@ -51,7 +51,9 @@ const KINDS: &[(u32, Make)] = &[
     (4, |draw, _| FaultKind::Reset(draw.share())),
     (4, |draw, _| FaultKind::Silent(draw.share())),
     (2, |draw, _| FaultKind::ExpireToken(draw.share())),
-    (4, |draw, profile| FaultKind::PodKill(draw.chance(0.5).then(|| draw.from(0, profile.target.embedded.pods - 1)))),
+    (4, |draw, profile| {
+        FaultKind::PodKill(draw.chance(0.5).then(|| draw.from(0, profile.target.embedded.pods - 1)))
+    }),
     (2, |draw, _| FaultKind::IdleTimeout(draw.time(&[0.2, 0.5, 1.0, 3.0]))),
     (1, |_, _| FaultKind::RefusePublishes),
     (1, |draw, _| FaultKind::RejectTokens(draw.share())),
@@ -72,7 +74,8 @@ fn population(draw: &mut Draw, profile: &mut Profile) {
     people.clients = draw.from(people.tenants.max(2), 12);
     people.rooms_per_client = draw.from(1, 3);
     let memberships = people.clients / people.tenants * people.rooms_per_client;
-    people.rooms_per_tenant = Some(draw.from(people.rooms_per_client, memberships.min(people.rooms_per_client + 3)));
+    people.rooms_per_tenant =
+        Some(draw.from(people.rooms_per_client, memberships.min(people.rooms_per_client + 3)));
 }
 
 fn phases(draw: &mut Draw, profile: &mut Profile) {

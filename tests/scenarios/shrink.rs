@@ -67,7 +67,9 @@ fn plainer(profile: &Profile, step: &mut impl FnMut(&dyn Fn(&mut Profile))) {
     step(&|smaller| smaller.target.embedded.send_limit = None);
     step(&|smaller| smaller.target.embedded.retention = plain.target.embedded.retention);
     step(&|smaller| smaller.traffic.start = TrafficStart::Phase);
-    step(&|smaller| smaller.traffic = profile::Traffic { rate: smaller.traffic.rate, ..plain.traffic.clone() });
+    step(&|smaller| {
+        smaller.traffic = profile::Traffic { rate: smaller.traffic.rate, ..plain.traffic.clone() }
+    });
     step(&|smaller| smaller.client.bridge_timeout = plain.client.bridge_timeout);
     step(&|smaller| smaller.client.poll_timeout = plain.client.poll_timeout);
     step(&|smaller| smaller.client.sync_limit = plain.client.sync_limit);

@@ -47,7 +47,13 @@ impl Ledger {
             self.deliveries[tenant].foreign += 1;
             return None;
         };
-        let stray = |kind| super::Word::Stray { kind, client, room: stamp.room, n: stamp.n, position: arrival.position };
+        let stray = |kind| super::Word::Stray {
+            kind,
+            client,
+            room: stamp.room,
+            n: stamp.n,
+            position: arrival.position,
+        };
         if stamp.room >= self.people.rooms() {
             self.deliveries[tenant].unexpected += 1;
             self.words.push_back(stray("unexpected"));
@@ -123,7 +129,11 @@ impl Ledger {
     fn class(&mut self, at: At, arrival: &Arrival, late: bool, other_copy: bool) -> Option<First> {
         let track = &mut self.tracks[at.track];
         let before = track.high;
-        let marks = if at.n < before { track.extra.as_mut().and_then(|extra| extra.gaps.fill(at.n)) } else { Some(0) };
+        let marks = if at.n < before {
+            track.extra.as_mut().and_then(|extra| extra.gaps.fill(at.n))
+        } else {
+            Some(0)
+        };
         if let Some(marks) = marks {
             if at.n > before {
                 track.extra().gaps.open(before, at.n);
@@ -237,7 +247,9 @@ impl Ledger {
         if marks & OMITTED != 0 || (client.past.items.is_empty() && live.is_none()) {
             return;
         }
-        let Some(record) = self.rooms[at.room as usize].get(at.n).filter(|record| record.is_owed()) else { return };
+        let Some(record) = self.rooms[at.room as usize].get(at.n).filter(|record| record.is_owed()) else {
+            return;
+        };
         let facts = self.facts(at.room, record);
         if facts.omitted_before(&client.past) || facts.omitted_by_live(live) {
             self.deliveries[at.tenant].stream_omitted += 1;
@@ -258,7 +270,9 @@ impl Ledger {
             Channel::Stream { .. } if extra.is_some_and(|extra| extra.by_sync.contains(at.n)) => "overlap",
             Channel::Stream { .. } => "redelivered",
             Channel::Sync { .. } if extra.is_some_and(|extra| extra.in_bridge.contains(at.n)) => "duplicate",
-            Channel::Sync { since } if arrival.position.is_some_and(|position| position <= since) => "redelivered",
+            Channel::Sync { since } if arrival.position.is_some_and(|position| position <= since) => {
+                "redelivered"
+            }
             Channel::Sync { .. } if on_stream => "overlap",
             Channel::Sync { .. } => "redelivered",
         };

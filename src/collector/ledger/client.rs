@@ -156,7 +156,14 @@ impl Default for Past {
 
 impl Default for Track {
     fn default() -> Self {
-        Self { first: u32::MAX, base: None, high: u32::MAX, stream_from: u32::MAX, stream_position: 0, extra: None }
+        Self {
+            first: u32::MAX,
+            base: None,
+            high: u32::MAX,
+            stream_from: u32::MAX,
+            stream_position: 0,
+            extra: None,
+        }
     }
 }
 
@@ -251,7 +258,9 @@ impl Past {
     /// Adds a bridge that ran to its end; one right after another (polls do so by the dozen) joins it.
     pub(super) fn add_bridge(&mut self, now: Timestamp, bridge: Box<Bridge>) -> bool {
         match self.items.back_mut() {
-            Some((at, Item::Bridge(last))) if last.requests.len() + bridge.requests.len() <= Self::REQUESTS => {
+            Some((at, Item::Bridge(last)))
+                if last.requests.len() + bridge.requests.len() <= Self::REQUESTS =>
+            {
                 *at = now;
                 last.requests.extend(bridge.requests);
                 false

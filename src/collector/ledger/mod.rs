@@ -191,7 +191,9 @@ impl Ledger {
         let (room, Some(n)) = (ended.room, ended.n) else { return };
         let tenant = self.people.tenant_of_room(room) as usize;
         // What has no end when the books are closed is settled then.
-        let Some(record) = self.rooms[room as usize].get_mut(n).filter(|record| record.state == State::Pending) else {
+        let Some(record) =
+            self.rooms[room as usize].get_mut(n).filter(|record| record.state == State::Pending)
+        else {
             return;
         };
         record.sent = ended.sent.unwrap_or(Timestamp::MAX);
@@ -226,7 +228,14 @@ impl Ledger {
     }
 
     /// The look-up of a doubtful publish has an answer: it is there (with its position), it is not, or nobody knows.
-    pub fn looked_up(&mut self, now: Timestamp, room: u32, n: u32, found: Option<bool>, position: Option<Position>) {
+    pub fn looked_up(
+        &mut self,
+        now: Timestamp,
+        room: u32,
+        n: u32,
+        found: Option<bool>,
+        position: Option<Position>,
+    ) {
         let Some(record) = self.rooms[room as usize].get_mut(n) else { return };
         if record.state != State::Doubtful {
             return;
@@ -411,7 +420,9 @@ impl Ledger {
         self.people
             .rooms_of_tenant(self.people.tenant_of_room(room))
             .flat_map(|room| self.rooms[room as usize].from(0))
-            .filter(|(_, other)| other.position > 0 && other.sent < Timestamp::MAX && other.sent > record.acked)
+            .filter(|(_, other)| {
+                other.position > 0 && other.sent < Timestamp::MAX && other.sent > record.acked
+            })
             .map(|(_, other)| other.position - 1)
             .min()
             .unwrap_or(Position::MAX)

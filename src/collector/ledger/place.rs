@@ -60,7 +60,9 @@ impl Facts {
             marks |= match item {
                 Item::Connection { hello, proved } if self.omitted_by(*hello, *proved) => ON_STREAM,
                 Item::Bridge(bridge) if self.missed_by(bridge) => IN_SYNC,
-                Item::Seam { request, hello, position } if self.in_seam(*request, *hello, *position) => IN_SEAM,
+                Item::Seam { request, hello, position } if self.in_seam(*request, *hello, *position) => {
+                    IN_SEAM
+                }
                 _ => 0,
             };
         }
@@ -71,7 +73,13 @@ impl Facts {
     /// that it will never ask for it again; there is a proof; and a better one is not to be had, neither from the
     /// connection that should have brought it (it is still open, and may yet be proved) nor from a bridge that has
     /// asked for it (and has not run to its end).
-    pub(super) fn is_final(&self, marks: Marks, past: &Past, live: Option<Connection>, open: Option<&Bridge>) -> bool {
+    pub(super) fn is_final(
+        &self,
+        marks: Marks,
+        past: &Past,
+        live: Option<Connection>,
+        open: Option<&Bridge>,
+    ) -> bool {
         let better = match Place::of(marks) {
             Place::Unplaced => return false,
             Place::OnStream => false,
@@ -106,10 +114,15 @@ pub enum Place {
 impl Place {
     /// The first one in these marks; that an event was counted as omitted is no proof of its own.
     pub(super) fn of(marks: Marks) -> Self {
-        [(ON_STREAM, Self::OnStream), (IN_SYNC, Self::InSync), (IN_SEAM, Self::InSeam), (BEHIND_CURSOR, Self::BehindCursor)]
-            .into_iter()
-            .find(|(mark, _)| marks & mark != 0)
-            .map_or(Self::Unplaced, |(_, place)| place)
+        [
+            (ON_STREAM, Self::OnStream),
+            (IN_SYNC, Self::InSync),
+            (IN_SEAM, Self::InSeam),
+            (BEHIND_CURSOR, Self::BehindCursor),
+        ]
+        .into_iter()
+        .find(|(mark, _)| marks & mark != 0)
+        .map_or(Self::Unplaced, |(_, place)| place)
     }
 
     /// The key of the summary.

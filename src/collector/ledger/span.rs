@@ -76,7 +76,10 @@ impl Ledger {
             let live = self.clients[client as usize].live;
             if let Some(mut closing) = self.take_span(now, client, Timestamp::MAX, live.is_some()) {
                 if let Some(live) = live {
-                    closing.past.items.push_back((now, Item::Connection { hello: live.hello, proved: live.proved }));
+                    closing
+                        .past
+                        .items
+                        .push_back((now, Item::Connection { hello: live.hello, proved: live.proved }));
                 }
                 let before = self.undecided_of(client);
                 self.settle(&closing);
@@ -119,7 +122,9 @@ impl Ledger {
             }
         }
         // A span that has ended is not owed it: this is too late an acknowledgement for it.
-        for (_, track, _) in self.closings.iter_mut().flat_map(|closing| &mut closing.tracks).filter(|track| track.0 == room) {
+        for (_, track, _) in
+            self.closings.iter_mut().flat_map(|closing| &mut closing.tracks).filter(|track| track.0 == room)
+        {
             track.owed_more_before(n);
         }
     }
@@ -128,7 +133,13 @@ impl Ledger {
         self.deliveries[self.people.tenant_of(client) as usize].undecided
     }
 
-    fn take_span(&mut self, at: Timestamp, client: u32, acked_before: Timestamp, connected: bool) -> Option<Closing> {
+    fn take_span(
+        &mut self,
+        at: Timestamp,
+        client: u32,
+        acked_before: Timestamp,
+        connected: bool,
+    ) -> Option<Closing> {
         let state = &mut self.clients[client as usize];
         if !std::mem::take(&mut state.in_span) {
             return None;
@@ -140,7 +151,9 @@ impl Ledger {
         let tracks = self
             .tracks_of(client)
             .zip(self.people.rooms_of(client))
-            .map(|(track, room)| (room, std::mem::take(&mut self.tracks[track]), self.rooms[room as usize].issued()))
+            .map(|(track, room)| {
+                (room, std::mem::take(&mut self.tracks[track]), self.rooms[room as usize].issued())
+            })
             .collect();
         Some(Closing { client, acked_before, connected, at, past, open, tracks })
     }

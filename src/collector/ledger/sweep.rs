@@ -58,8 +58,7 @@ impl Ledger {
 
     /// Every publish has an end that the ledger knows of.
     pub fn all_ended(&self) -> bool {
-        self.doubtful.is_empty()
-            && self.rooms.iter().all(|room| room.owed_before(room.issued()).is_some())
+        self.doubtful.is_empty() && self.rooms.iter().all(|room| room.owed_before(room.issued()).is_some())
     }
 
     /// Doubtful publishes that nobody has seen within the bound are looked up.
@@ -153,7 +152,14 @@ impl Ledger {
     }
 
     /// Whether it was final that this event would not come, before it came; if so, it counts as missed now.
-    pub(super) fn missed_before(&mut self, now: Timestamp, client: u32, room: u32, n: u32, marks: Marks) -> bool {
+    pub(super) fn missed_before(
+        &mut self,
+        now: Timestamp,
+        client: u32,
+        room: u32,
+        n: u32,
+        marks: Marks,
+    ) -> bool {
         let late = |record: &Record| record.is_owed() && record.acked + self.rules.lateness_bound < now;
         if !self.rooms[room as usize].get(n).is_some_and(late) {
             return false;

@@ -33,7 +33,8 @@ impl Backend {
         let participant = self.registry.participant(who);
         let history = participant.memberships.iter().flat_map(|membership| {
             let positions = self.registry.room(membership.room).positions.iter().copied();
-            let shown: Vec<_> = positions.filter(|&position| participant.sees(membership, position)).collect();
+            let shown: Vec<_> =
+                positions.filter(|&position| participant.sees(membership, position)).collect();
             self.events_at(participant, &shown)
         });
         Contents { history: history.collect(), sync }

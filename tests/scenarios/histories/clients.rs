@@ -52,14 +52,18 @@ impl World {
             State::Away if drawn < 50 => self.start(client),
             State::Away => {}
             State::Down if drawn < 20 => self.begin_bridge(client, true),
-            State::Down if self.profile.client.bridge == BridgeOrder::SyncFirst => self.begin_bridge(client, false),
+            State::Down if self.profile.client.bridge == BridgeOrder::SyncFirst => {
+                self.begin_bridge(client, false)
+            }
             State::Down => self.hello(client),
             State::Syncing if drawn < 85 => self.page(client),
             State::Syncing => self.no_page(client),
             State::Connecting if drawn < 80 => self.hello(client),
             State::Connecting => self.clients[client as usize].state = State::Down,
             State::Live if self.clients[client as usize].bridge.is_some() && drawn < 35 => self.page(client),
-            State::Live if self.clients[client as usize].bridge.is_some() && drawn < 40 => self.no_page(client),
+            State::Live if self.clients[client as usize].bridge.is_some() && drawn < 40 => {
+                self.no_page(client)
+            }
             State::Live if drawn < 84 => self.frames(client),
             State::Live if drawn < 96 => self.ping(client),
             State::Live => self.disconnect(client, Cause::Reset),
@@ -170,7 +174,11 @@ impl World {
         let request = self.clients[client as usize].requests;
         self.note(What::NoPage { client, request, trouble });
         self.observe(client, &Observation::SyncFailed(trouble));
-        if trouble == SyncTrouble::BeyondRetention { self.bridged(client, false) } else { self.bridge_failed(client) }
+        if trouble == SyncTrouble::BeyondRetention {
+            self.bridged(client, false)
+        } else {
+            self.bridge_failed(client)
+        }
     }
 
     fn bridged(&mut self, client: u32, complete: bool) {

@@ -153,7 +153,11 @@ impl World {
             mischief: Mischief::of(&mut draw),
             draw,
             ledger: Ledger::new(people.clone(), rules),
-            trace: Trace { positions: positions.clone(), stores: vec![Store::default(); positions.len()], ..Trace::default() },
+            trace: Trace {
+                positions: positions.clone(),
+                stores: vec![Store::default(); positions.len()],
+                ..Trace::default()
+            },
             clients: positions.iter().map(|&position| Client::at(position)).collect(),
             server: Server::new(&people),
             publishing: Publishing::new(&people),
@@ -166,7 +170,8 @@ impl World {
 
     fn step(&mut self) {
         let pause = self.draw.pick(&[0, 1, 3, 20, 100, 400]);
-        let until = self.now + Duration::from_millis(pause) + Duration::from_nanos(u64::from(self.draw.below(1000)));
+        let until =
+            self.now + Duration::from_millis(pause) + Duration::from_nanos(u64::from(self.draw.below(1000)));
         self.leaves_until(until);
         self.now = until;
         match self.draw.below(12) {
@@ -244,4 +249,5 @@ impl World {
     }
 }
 
-const PROFILE: &str = "name = \"history\"\n[[phase]]\nname = \"only\"\nduration = \"10s\"\nclients = \"100%\"\n";
+const PROFILE: &str =
+    "name = \"history\"\n[[phase]]\nname = \"only\"\nduration = \"10s\"\nclients = \"100%\"\n";

@@ -69,7 +69,8 @@ impl World {
         self.publishing.publishers[room as usize].push(publisher);
         let ticket = self.publishing.next_ticket;
         self.publishing.next_ticket += 1;
-        let publish = Publish { room, n, publisher, due, sent: None, replies: Vec::new(), stored: None, asked: None };
+        let publish =
+            Publish { room, n, publisher, due, sent: None, replies: Vec::new(), stored: None, asked: None };
         self.publishing.under_way.insert(ticket, publish);
         if self.draw.chance(0.9) {
             self.attempt(ticket);
@@ -82,7 +83,11 @@ impl World {
             return;
         }
         let ticket = self.draw.pick(&tickets);
-        if self.publishing.under_way[&ticket].asked.is_some() { self.reply(ticket, false) } else { self.attempt(ticket) }
+        if self.publishing.under_way[&ticket].asked.is_some() {
+            self.reply(ticket, false)
+        } else {
+            self.attempt(ticket)
+        }
     }
 
     /// What is overdue ends, with an answer if one is out.
@@ -174,7 +179,9 @@ impl World {
         let due: Vec<_> = self.look_ups.extract_if(.., |&mut (_, _, at)| at <= now).collect();
         for (room, n, _) in due {
             let tenant = self.people.tenant_of_room(room) as usize;
-            let same = |message: &&Message| message.stamp.is_some_and(|stamp| (stamp.room, stamp.n) == (room, Some(n)));
+            let same = |message: &&Message| {
+                message.stamp.is_some_and(|stamp| (stamp.room, stamp.n) == (room, Some(n)))
+            };
             let stored = self.server.stored[tenant].iter().find(same).copied();
             let shown = stored.filter(|_| !self.draw.chance(self.mischief.hole));
             self.look_up_answered(room, n, shown);

@@ -105,7 +105,13 @@ impl World {
         let mut cursor = Some(last.unwrap_or(since));
         if self.draw.chance(self.mischief.cursor) {
             let last = last.unwrap_or(since);
-            cursor = self.draw.pick(&[None, Some(last + 1), Some(last + 7), Some(since), Some(since.saturating_sub(3))]);
+            cursor = self.draw.pick(&[
+                None,
+                Some(last + 1),
+                Some(last + 7),
+                Some(since),
+                Some(since.saturating_sub(3)),
+            ]);
         }
         (page, cursor, has_more)
     }

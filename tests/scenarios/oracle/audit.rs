@@ -47,7 +47,9 @@ impl Stores {
             tenant.recoverable.add(there, there || once);
             tenant.lost_by_server.add(!there && !once, !there);
             let in_sync = sync.contains(at) || sync_once.contains(at);
-            tenant.sync_hole.add(history.contains(at) && !in_sync, (history.contains(at) || once) && !sync.contains(at));
+            tenant
+                .sync_hole
+                .add(history.contains(at) && !in_sync, (history.contains(at) || once) && !sync.contains(at));
         }
         Self { tenants, troubled }
     }

@@ -170,7 +170,8 @@ impl Court<'_> {
                 }
             }
             What::Pinged { client, late, .. } => {
-                if let Some(connection) = self.clients[*client as usize].connection.as_mut().filter(|_| !late) {
+                if let Some(connection) = self.clients[*client as usize].connection.as_mut().filter(|_| !late)
+                {
                     connection.proofs.push(Proof::Ping(now));
                 }
             }
@@ -298,7 +299,8 @@ impl Court<'_> {
         let tenant = self.people.tenant_of(client) as usize;
         let live = matches!(channel, Channel::Stream { .. });
         let known = self.publishes.known(key, self.order);
-        let verdict = known.map(|facts| Verdict::of(&facts, &self.clients[client as usize], self.now, self.bound));
+        let verdict =
+            known.map(|facts| Verdict::of(&facts, &self.clients[client as usize], self.now, self.bound));
         if let (Some(place), Some(facts)) = (verdict.and_then(|verdict| verdict.final_place), known) {
             self.miss(client, key, place, facts.acked);
             self.deliveries[tenant].resurrected += 1;
@@ -307,7 +309,8 @@ impl Court<'_> {
             return state.took(key, channel, true);
         }
         let deliveries = &mut self.deliveries[tenant];
-        let omitted = verdict.is_some_and(|verdict| verdict.omitted_before || (!live && verdict.omitted_by_live));
+        let omitted =
+            verdict.is_some_and(|verdict| verdict.omitted_before || (!live && verdict.omitted_by_live));
         deliveries.stream_omitted += u64::from(omitted);
         let sent = message.stamp.map_or(Timestamp::ZERO, |stamp| stamp.sent);
         let late = self.now.since(sent) > self.bound;
@@ -317,7 +320,8 @@ impl Court<'_> {
         let below = message.position.is_some_and(|position| position <= state.cursor);
         deliveries.below_cursor += u64::from(below);
         if let (true, Some(connection), Some(position)) = (live, &mut state.connection, message.position) {
-            let (of_room, of_any) = (connection.brought_above(Some(key.0), position), connection.brought_above(None, position));
+            let (of_room, of_any) =
+                (connection.brought_above(Some(key.0), position), connection.brought_above(None, position));
             deliveries.out_of_order += u64::from(of_room);
             deliveries.interleaved += u64::from(of_any && !of_room);
             connection.brought.push((key.0, position));

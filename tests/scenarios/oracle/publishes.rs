@@ -78,7 +78,9 @@ impl Publishes {
                     all.by_key.entry(key).or_insert_with(|| Publish::new(*due, publisher));
                 }
                 What::Replied { ticket, sent, reply } => {
-                    let Some(publish) = tickets.get(ticket).and_then(|key| all.by_key.get_mut(key)) else { continue };
+                    let Some(publish) = tickets.get(ticket).and_then(|key| all.by_key.get_mut(key)) else {
+                        continue;
+                    };
                     publish.sent = publish.sent.or(*sent);
                     publish.replies.push((order, step.at, *reply));
                 }
@@ -155,7 +157,8 @@ impl Publishes {
         let sighted = seen.into_iter().chain(audited.map(|audited| (audited.0, audited.1))).min();
         let acked = created.map(|created| created.1).or(sighted.map(|sighted| sighted.1))?;
         let positions = publish.sightings.iter().filter(|seen| seen.0 < order).find_map(|seen| seen.3);
-        let position = created.and_then(|created| created.3).or(positions).or(audited.and_then(|audited| audited.2));
+        let position =
+            created.and_then(|created| created.3).or(positions).or(audited.and_then(|audited| audited.2));
         let (low, high) = position.map_or((1, u64::MAX), |position| (position, position));
         Some(Facts { sent: publish.sent.unwrap_or(publish.due), acked, low, high })
     }
@@ -168,7 +171,10 @@ impl Publishes {
     /// A look-up with the publisher's token shows it; what the audit is shown beside what it looks for is no look-up.
     fn audited(&mut self, order: usize, at: Timestamp, client: u32, message: &Message) {
         let Some(publish) = coordinates(message).and_then(|key| self.by_key.get_mut(&key)) else { return };
-        if publish.publisher == client && publish.state_at(order) == State::Unknown && publish.sightings.is_empty() {
+        if publish.publisher == client
+            && publish.state_at(order) == State::Unknown
+            && publish.sightings.is_empty()
+        {
             publish.audited.get_or_insert((order, at, message.position));
         }
     }
