@@ -16,7 +16,7 @@ pub struct Servers {
     /// One endpoint answers for several pods: its numbers jump between them.
     partial: bool,
     before: Option<u64>,
-    /// Every endpoint has been looked at once: `before` is settled, known or not.
+    /// The first round is over: `before` is settled, known or not.
     settled: bool,
     peak: Option<u64>,
     failures: u64,
@@ -99,8 +99,9 @@ impl Servers {
             return;
         }
         let total = self.connections();
-        if !self.settled && self.endpoints.iter().all(|place| place.seen) {
-            (self.settled, self.before) = (true, total);
+        if !self.settled {
+            self.settled = true;
+            self.before = total.filter(|_| self.endpoints.iter().all(|place| place.seen));
         }
         self.peak = self.peak.max(total);
     }
