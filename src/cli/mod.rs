@@ -9,6 +9,7 @@ mod profile;
 mod progress;
 mod rails;
 mod run;
+mod target;
 
 use std::process::ExitCode;
 
@@ -65,6 +66,7 @@ Exit codes:
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<run::RunArgs>),
+    Target(target::TargetArgs),
     #[command(subcommand)]
     Profile(profile::ProfileCommand),
 }
@@ -73,6 +75,7 @@ impl Command {
     fn call(self) -> Result<Exit, Failure> {
         match self {
             Self::Run(args) => run::run(&args),
+            Self::Target(args) => target::run(args),
             Self::Profile(command) => profile::run(command),
         }
     }
