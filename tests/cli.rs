@@ -1,5 +1,7 @@
 //! The command line as a script sees it: what is printed where, and how it exits.
 
+#![expect(clippy::disallowed_methods, reason = "tests write the profiles that they run")]
+
 use std::fs;
 use std::path::Path;
 
