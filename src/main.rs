@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use wavesoak::target::part;
 
 fn main() -> ExitCode {
-    // Before anything else: a part of the embedded target is this same program, and speaks no command line.
+    // The parts of an embedded target are this very binary; what they are is no command for people.
     if std::env::args().nth(1).as_deref() == Some(part::SUBCOMMAND) {
         return part::main();
     }

@@ -16,6 +16,8 @@ pub struct Servers {
     /// One endpoint answers for several pods: its numbers jump between them.
     partial: bool,
     before: Option<u64>,
+    /// Every endpoint has been looked at once: `before` is settled, known or not.
+    settled: bool,
     peak: Option<u64>,
     failures: u64,
 }
@@ -62,14 +64,13 @@ impl Servers {
     /// Nothing scraped yet.
     pub fn new(endpoints: usize, partial: bool) -> Self {
         let endpoints = vec![Endpoint::default(); endpoints];
-        Self { endpoints, partial, before: None, peak: None, failures: 0 }
+        Self { endpoints, partial, before: None, settled: false, peak: None, failures: 0 }
     }
 
     /// What an endpoint said; `None`: it did not answer.
     pub fn scraped(&mut self, endpoint: u32, text: Option<&str>) {
         let Some(place) = self.endpoints.get_mut(endpoint as usize) else { return };
-        let parsed = text.map(|text| Scrape::parse(text.lines().map(|line| Ok(line.to_owned()))));
-        let Some(Ok(scrape)) = parsed else {
+        let Some(scrape) = text.and_then(Parsed::new) else {
             place.up = false;
             place.connections = None;
             self.failures += 1;
@@ -77,8 +78,8 @@ impl Servers {
         };
         let first = !place.seen;
         (place.seen, place.up) = (true, true);
-        let dropped = sum(&scrape.samples, DROPPED);
-        let connections = sum(&scrape.samples, CONNECTIONS);
+        let dropped = sum(&scrape, DROPPED);
+        let connections = sum(&scrape, CONNECTIONS);
         place.lacks = [dropped.is_none(), connections.is_none()];
         match (&mut place.dropped, dropped) {
             (Some(counter), Some(value)) => counter.show(value),
@@ -88,8 +89,8 @@ impl Servers {
         }
         place.connections = connections.map(|value| value.max(0.0) as u64);
         let total = self.connections();
-        if self.endpoints.iter().all(|place| place.seen) && self.before.is_none() {
-            self.before = total;
+        if !self.settled && self.endpoints.iter().all(|place| place.seen) {
+            (self.settled, self.before) = (true, total);
         }
         self.peak = self.peak.max(total);
     }
@@ -126,13 +127,30 @@ impl Servers {
     }
 }
 
-/// Sum over all label sets; `None` when there is no such sample.
-fn sum(samples: &[Sample], name: &str) -> Option<f64> {
-    let values = samples.iter().filter(|sample| sample.metric == name).filter_map(|sample| match sample.value {
+/// A scrape, as far as it is looked at.
+struct Parsed {
+    samples: Vec<Sample>,
+    /// Metrics of ours that a `# TYPE` line names.
+    declared: Vec<&'static str>,
+}
+
+impl Parsed {
+    fn new(text: &str) -> Option<Self> {
+        let scrape = Scrape::parse(text.lines().map(|line| Ok(line.to_owned()))).ok()?;
+        let named = |name: &&str| text.lines().any(|line| line.split(' ').nth(2) == Some(name) && line.starts_with("# TYPE "));
+        let declared = [DROPPED, CONNECTIONS].into_iter().filter(named).collect();
+        Some(Self { samples: scrape.samples, declared })
+    }
+}
+
+/// Sum over all label sets; `None` when there is no such metric. One that is declared and has no label set yet (a gauge
+/// by tenant, before the first tenant) is zero.
+fn sum(scrape: &Parsed, name: &str) -> Option<f64> {
+    let values = scrape.samples.iter().filter(|sample| sample.metric == name).filter_map(|sample| match sample.value {
         Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value) if value.is_finite() => Some(value),
         _ => None,
     });
-    values.reduce(|sum, more| sum + more)
+    values.reduce(|sum, more| sum + more).or_else(|| scrape.declared.contains(&name).then_some(0.0))
 }
 
 #[cfg(test)]
@@ -160,6 +178,19 @@ mod tests {
         servers.scraped(0, Some(&text(2, &[1])));
         let after = servers.collected();
         assert_eq!((after.messages_dropped_total, after.dropped_is_lower_bound), (Some(6), true));
+    }
+
+    #[test]
+    fn what_was_there_before_is_what_the_first_look_at_all_pods_showed() {
+        let mut servers = Servers::new(2, false);
+        servers.scraped(0, Some(&text(0, &[])));
+        servers.scraped(1, Some(&text(0, &[3])));
+        servers.scraped(1, Some(&text(0, &[9])));
+        assert_eq!(servers.collected().ws_connections.before, Some(3), "declared without a tenant is none");
+        let mut servers = Servers::new(1, false);
+        servers.scraped(0, Some("up 1\n"));
+        servers.scraped(0, Some(&text(0, &[9])));
+        assert_eq!(servers.collected().ws_connections.before, None, "later looks are not before");
     }
 
     #[test]

@@ -38,6 +38,11 @@ impl Clock {
         if ahead > NEVER { Instant::now() + NEVER } else { self.base + at.since(Timestamp::ZERO) }
     }
 
+    /// The same in whole Unix seconds.
+    pub fn epoch_unix_s(&self) -> u64 {
+        self.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+    }
+
     /// When the epoch was, on the wall.
     pub fn started(&self) -> SystemTime {
         self.started

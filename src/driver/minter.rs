@@ -1,6 +1,6 @@
 //! Development tokens: signed here, with the target's own key (`auth.mode = "dev-jwt"`).
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use jsonwebtoken::{EncodingKey, Header};
 use serde::Serialize;
@@ -26,10 +26,9 @@ impl Minter {
         key: &Secret,
         run: Uuid,
         population: Population,
-        started: SystemTime,
+        epoch: u64,
         lifetime: Duration,
     ) -> Self {
-        let epoch = started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let key = EncodingKey::from_secret(key.expose().as_bytes());
         Self { key, run, population, epoch, lifetime }
     }

@@ -39,6 +39,12 @@ impl Probe {
         }
     }
 
+    /// Begins to look: whatever kept the loop busy before `now` was no client's business.
+    pub fn begin(&self, now: Timestamp) {
+        self.due.set(now + PROBE_INTERVAL);
+        self.late_until.set(Timestamp::ZERO);
+    }
+
     /// When the next look is due.
     pub fn due(&self) -> Timestamp {
         self.due.get()

@@ -61,9 +61,16 @@ impl PodMetrics {
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("a String takes any text");
+        // The encoder leaves a family without a label set out altogether; a pod that nobody has connected to yet still
+        // exposes the gauge.
+        if !text.contains(CONNECTIONS_TYPE) {
+            text.insert_str(0, CONNECTIONS_TYPE);
+        }
         text
     }
 }
+
+const CONNECTIONS_TYPE: &str = "# TYPE scaiwave_ws_connections gauge\n";
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TenantLabel {
@@ -111,5 +118,14 @@ mod tests {
         ] {
             assert!(text.lines().any(|own| own == line), "{line} is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn a_pod_without_connections_exposes_the_gauge_all_the_same() {
+        let declared = |metrics: &PodMetrics| metrics.text().matches(CONNECTIONS_TYPE).count();
+        let metrics = PodMetrics::new();
+        assert_eq!(declared(&metrics), 1);
+        metrics.opened("t1".to_owned());
+        assert_eq!(declared(&metrics), 1);
     }
 }

@@ -1,14 +1,25 @@
 //! What the run takes place on: a deployment, or the embedded target.
 
+use futures::FutureExt as _;
+use tokio::sync::Mutex;
+
+use crate::driver::api::METRICS;
 use crate::driver::clock::Clock;
 use crate::profile::{BalancerMode, Profile};
 use crate::report::run::{RunError, RunOptions};
 use crate::secret::Secret;
+use crate::target::Config;
+use crate::target::process::{Embedded, ProcessError, SpawnOptions};
 
 /// Either of the two.
-pub(super) enum Ground {
-    /// Somebody else's: nothing is planted in it.
-    Deployment,
+pub(super) struct Ground {
+    /// `None` on a deployment (somebody else's: nothing is planted in it), and when the run is over.
+    embedded: Mutex<Option<Embedded>>,
+    urls: Vec<String>,
+    metrics: Vec<String>,
+    /// One of `metrics` answers for several pods.
+    partial: bool,
+    key: Option<Secret>,
 }
 
 impl Ground {
@@ -22,23 +33,39 @@ impl Ground {
     }
 
     /// Stands up the embedded target when the profile names no other.
-    pub(super) async fn enter(
-        profile: &Profile,
-        options: &RunOptions,
-        clock: Clock,
-    ) -> Result<Self, RunError> {
-        Ok(Self::Deployment)
-    }
-
-    pub(super) fn is_embedded(&self) -> bool {
-        false
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub(super) async fn enter(profile: &Profile, options: &RunOptions, clock: Clock) -> Result<Self, RunError> {
+        let metrics = profile.target.metrics.clone();
+        let Some(url) = &profile.target.url else {
+            let config = Config { epoch_unix_s: clock.epoch_unix_s(), ..Config::from_profile(profile) };
+            let embedded = Embedded::spawn(&options.exe, &config, SpawnOptions::default()).await;
+            let embedded = embedded.map_err(RunError::preflight)?;
+            return Ok(Self {
+                urls: embedded.urls(),
+                metrics: if metrics.is_empty() { embedded.metrics_urls() } else { metrics },
+                partial: false,
+                key: Some(embedded.key().clone()),
+                embedded: Mutex::new(Some(embedded)),
+            });
+        };
+        let partial = metrics.is_empty();
+        let behind = format!("{}{METRICS}", url.trim_end_matches('/'));
+        Ok(Self {
+            embedded: Mutex::new(None),
+            urls: vec![url.clone()],
+            metrics: if partial { vec![behind] } else { metrics },
+            partial,
+            key: None,
+        })
     }
 
     /// Lines for people: where the target is, and which faults are not planted.
     pub(super) fn notes(&self, profile: &Profile) -> Vec<String> {
-        let mut notes = Vec::new();
-        if let Some(url) = &profile.target.url {
-            notes.push(format!("target: {url}"));
+        let mut notes = vec![format!("target: {}", self.urls.join(", "))];
+        if profile.target.url.is_some() {
             let not_ours = profile.faults.iter().filter(|fault| fault.kind.is_target_side());
             let not_ours: Vec<&str> = not_ours.map(|fault| fault.name.as_str()).collect();
             if !not_ours.is_empty() {
@@ -48,39 +75,61 @@ impl Ground {
         notes
     }
 
-    /// Where clients connect to.
-    pub(super) fn urls(&self, profile: &Profile) -> Vec<String> {
-        profile.target.url.iter().cloned().collect()
+    /// It is our own: target-side faults can be planted.
+    pub(super) fn is_embedded(&self) -> bool {
+        self.key.is_some()
     }
 
-    /// The URLs of `/metrics`, and whether one of them answers for several pods.
-    pub(super) fn metrics(&self, profile: &Profile) -> (Vec<String>, bool) {
-        if !profile.target.metrics.is_empty() {
-            return (profile.target.metrics.clone(), false);
-        }
-        let behind = |url: &String| format!("{}{}", url.trim_end_matches('/'), crate::driver::api::METRICS);
-        (self.urls(profile).iter().map(behind).collect(), true)
+    /// Where clients connect to.
+    pub(super) fn urls(&self) -> &[String] {
+        &self.urls
+    }
+
+    /// The URLs of `/metrics`.
+    pub(super) fn metrics(&self) -> &[String] {
+        &self.metrics
+    }
+
+    /// Whether one of these answers for several pods.
+    pub(super) fn is_partial(&self) -> bool {
+        self.partial
     }
 
     /// The key that signs the tokens of its identities, if it is ours.
     pub(super) fn key(&self) -> Option<Secret> {
-        None
+        self.key.clone()
     }
 
-    /// Begins or ends a target-side fault, and tells what it hit meanwhile, if that can be told.
-    pub(super) async fn fault(&self, _fault: u32, _begin: bool) -> Option<u64> {
-        match self {
-            Self::Deployment => None,
+    /// Begins or ends a target-side fault, and tells what it has hit since last told, if that can be told.
+    ///
+    /// # Errors
+    ///
+    /// When the embedded target does not answer.
+    pub(super) async fn fault(&self, fault: u32, begin: bool) -> Result<Option<u64>, ProcessError> {
+        match &mut *self.embedded.lock().await {
+            Some(embedded) if begin => embedded.begin_fault(fault).await,
+            Some(embedded) => embedded.end_fault(fault).await,
+            None => Ok(None),
         }
+    }
+
+    /// Whether a part of the embedded target has ended that nobody asked to.
+    pub(super) fn has_broken_down(&self) -> Option<&'static str> {
+        // Busy with a command means alive, or the command will tell.
+        let mut embedded = self.embedded.try_lock().ok()?;
+        embedded.as_mut()?.ended().now_or_never()
     }
 
     /// Log lines `ws.fanout_failed`; a deployment's log is not seen.
     pub(super) async fn fanout_failed(&self) -> Option<u64> {
-        match self {
-            Self::Deployment => None,
-        }
+        let mut embedded = self.embedded.lock().await;
+        embedded.as_mut()?.truth().await.ok().map(|truth| truth.fanout_failed)
     }
 
     /// Ends what was started for the run.
-    pub(super) async fn stop(&self) {}
+    pub(super) async fn stop(&self) {
+        if let Some(embedded) = self.embedded.lock().await.take() {
+            embedded.shutdown().await;
+        }
+    }
 }

@@ -21,6 +21,7 @@ use crate::driver::clock::Clock;
 use crate::driver::fleet::Fleet;
 use crate::profile::Profile;
 use crate::report::run::{ProgressView, RunError, RunObserver, RunOptions, RunOutcome};
+use crate::target::process::ProcessError;
 use crate::time::Timestamp;
 use crate::worker::conductor::Event;
 
@@ -81,7 +82,7 @@ async fn coordinate(
         loop {
             scraper.scrape_all(&stage).await;
             let after = stage.ask(|now, conductor| conductor.collected(now).server.ws_connections.after);
-            if after <= expected {
+            if after.unwrap_or(0) <= expected.unwrap_or(0) {
                 break;
             }
             sleep(Duration::from_millis(200)).await;
@@ -89,6 +90,15 @@ async fn coordinate(
     })
     .await;
 
+    // A fault without an end has gone on until now; what it did is not told before it is asked for.
+    for (fault, planted) in (0..).zip(&profile.faults) {
+        if planted.kind.is_target_side()
+            && planted.duration.is_none()
+            && let Ok(Some(affected)) = ground.fault(fault, false).await
+        {
+            stage.tell(Event::Planted { fault, affected });
+        }
+    }
     let mut last = course.snapshot();
     last.collected.server.fanout_failed = ground.fanout_failed().await;
     ground.stop().await;
@@ -130,8 +140,12 @@ impl Course<'_> {
         let mut last_row = clock.now();
         let mut next_row = last_row + self.profile.report.interval;
         let mut next_look = clock.now();
+        probe.begin(clock.now());
         stage.tell(Event::Timer);
         while !stage.is_finished() {
+            if let Some(error) = stage.failure() {
+                return Err(RunError::internal(error));
+            }
             let wake = stage.ask(|_, conductor| conductor.next_wake()).unwrap_or(Timestamp::MAX);
             select! {
                 biased;
@@ -152,6 +166,9 @@ impl Course<'_> {
                 () = sleep_until(clock.instant(next_look)) => {
                     next_look = after(next_look, self.profile.target.scrape_interval, clock);
                     self.scraper.look(&stage);
+                    if let Some(part) = stage.ground.has_broken_down() {
+                        stage.fail(ProcessError::Gone { part });
+                    }
                 }
                 () = sleep_until(clock.instant(next_row)) => {
                     next_row = after(next_row, self.profile.report.interval, clock);

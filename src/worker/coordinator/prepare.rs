@@ -93,9 +93,8 @@ pub(super) async fn prepare(
     }
     let agent = format!("wavesoak/{} ({run})", env!("CARGO_PKG_VERSION"));
     let agent = HeaderValue::from_str(&agent).map_err(RunError::internal)?;
-    let endpoints = parse_all(&ground.urls(&profile))?;
-    let (metrics, partial) = ground.metrics(&profile);
-    let metrics = parse_all(&metrics)?;
+    let endpoints = parse_all(ground.urls())?;
+    let metrics = parse_all(ground.metrics())?;
     let looked = inspect(&clock, &agent, &endpoints, &metrics, options.shared).await;
     let looked = looked.map_err(RunError::preflight)?;
     let loopback = endpoints.iter().all(|endpoint| endpoint.is_loopback());
@@ -126,7 +125,7 @@ pub(super) async fn prepare(
         origin: clock.now(),
         names,
         endpoints: metrics.len(),
-        partial,
+        partial: ground.is_partial(),
         publishes_limit: (!loopback).then_some(profile.limits.publishes.0),
         embedded: ground.is_embedded(),
     };
@@ -178,7 +177,7 @@ fn line_to_target(
         None => key_from_file(profile.auth.key_file.as_deref()).map_err(RunError::preflight)?,
     };
     let lifetime = profile.target.embedded.token_lifetime;
-    let minter = Minter::new(&key, run, population.clone(), clock.started(), lifetime);
+    let minter = Minter::new(&key, run, population.clone(), clock.epoch_unix_s(), lifetime);
     let tokens =
         Tokens::new(clock, minter, agent.clone(), profile.client.sync_deadline, population.clients());
     Ok(Rc::new(Line {
@@ -223,6 +222,6 @@ fn birth(profile: &Arc<Profile>, run: Uuid, population: Population, provisioned:
             ClientStart::Marker => provisioned.positions[population.tenant_of(client) as usize],
             ClientStart::Zero => 0,
         };
-        Session::new(Arc::clone(&settings), position, life, seed.stream("client", [u64::from(client), 0, 0]))
+        Session::new(Arc::clone(&settings), position, life, seed.stream("session", [u64::from(client), 0, 0]))
     })
 }

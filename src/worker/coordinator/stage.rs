@@ -11,6 +11,7 @@ use crate::driver::clock::Clock;
 use crate::driver::fleet::{Fleet, Watcher};
 use crate::driver::publisher::Publisher;
 use crate::session::Observation;
+use crate::target::process::ProcessError;
 use crate::time::Timestamp;
 use crate::worker::conductor::{Command, Conductor, Event};
 
@@ -19,12 +20,14 @@ pub(super) struct Stage {
     pub(super) clock: Clock,
     conductor: RefCell<Conductor>,
     publisher: Rc<Publisher>,
-    ground: Rc<Ground>,
+    pub(super) ground: Rc<Ground>,
     /// Taken away at the end: the fleet's watcher is the stage itself.
     fleet: RefCell<Option<Rc<Fleet>>>,
     /// The conductor may have to be woken at another time than it was.
     rearm: Notify,
     finished: Cell<bool>,
+    /// The embedded target does not do what it is told: the run is worth nothing.
+    broken: RefCell<Option<ProcessError>>,
 }
 
 impl Stage {
@@ -42,6 +45,7 @@ impl Stage {
             fleet: RefCell::new(None),
             rearm: Notify::new(),
             finished: Cell::new(false),
+            broken: RefCell::new(None),
         })
     }
 
@@ -82,6 +86,17 @@ impl Stage {
         self.finished.get()
     }
 
+    /// The embedded target has let us down.
+    pub(super) fn fail(&self, error: ProcessError) {
+        self.broken.borrow_mut().get_or_insert(error);
+        self.rearm.notify_one();
+    }
+
+    /// How it has, if it has.
+    pub(super) fn failure(&self) -> Option<ProcessError> {
+        self.broken.borrow_mut().take()
+    }
+
     fn carry_out(self: &Rc<Self>, command: Command) {
         match command {
             Command::Order { client, order } => {
@@ -97,8 +112,10 @@ impl Stage {
             Command::Target { fault, begin } => {
                 let stage = Rc::clone(self);
                 drop(spawn_local(async move {
-                    if let Some(affected) = stage.ground.fault(fault, begin).await {
-                        stage.tell(Event::Planted { fault, affected });
+                    match stage.ground.fault(fault, begin).await {
+                        Ok(Some(affected)) => stage.tell(Event::Planted { fault, affected }),
+                        Ok(None) => {}
+                        Err(error) => stage.fail(error),
                     }
                 }));
             }
