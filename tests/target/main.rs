@@ -3,6 +3,7 @@
 #![cfg(feature = "live")]
 #![expect(clippy::disallowed_methods, reason = "tests own sockets, clocks and files")]
 
+mod alone;
 mod client;
 
 use std::io::{BufRead as _, BufReader, Write as _};
