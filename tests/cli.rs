@@ -1,5 +1,5 @@
 //! The command line as a script sees it: what is printed where, and how it exits.
-
+#![expect(clippy::disallowed_methods, reason = "profiles and run directories are files")]
 #![expect(clippy::disallowed_methods, reason = "tests write the profiles that they run")]
 
 use std::fs;
@@ -291,7 +291,8 @@ fn an_interrupted_run_drains_and_reports_what_it_has() {
         .spawn()
         .expect("it runs");
     let mut talk = BufReader::new(run.stderr.take().expect("piped")).lines();
-    let held = talk.any(|line| line.is_ok_and(|line| line.contains(" hold · 20 of 20 live")));
+    let held =
+        talk.any(|line| line.is_ok_and(|line| line.contains(" hold · ") && line.contains("20 of 20 live")));
     assert!(held, "it never held its clients");
     rustix::process::kill_process(rustix::process::Pid::from_child(&run), rustix::process::Signal::INT)
         .expect("it still runs");
