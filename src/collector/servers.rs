@@ -130,7 +130,11 @@ impl Servers {
                 && (reset || self.failures > 0 || self.partial || not_exposed[0].1),
             ws_connections: WsConnections { before: self.before, peak: self.peak, after: self.connections() },
             fanout_failed: None,
-            not_exposed: not_exposed.iter().filter(|(_, lacks)| *lacks).map(|(name, _)| (*name).to_owned()).collect(),
+            not_exposed: not_exposed
+                .iter()
+                .filter(|(_, lacks)| *lacks)
+                .map(|(name, _)| (*name).to_owned())
+                .collect(),
             scrape_failures: self.failures,
             endpoints: self.endpoints.len() as u64,
             partial: self.partial,
@@ -148,7 +152,9 @@ struct Parsed {
 impl Parsed {
     fn new(text: &str) -> Option<Self> {
         let scrape = Scrape::parse(text.lines().map(|line| Ok(line.to_owned()))).ok()?;
-        let named = |name: &&str| text.lines().any(|line| line.split(' ').nth(2) == Some(name) && line.starts_with("# TYPE "));
+        let named = |name: &&str| {
+            text.lines().any(|line| line.split(' ').nth(2) == Some(name) && line.starts_with("# TYPE "))
+        };
         let declared = [DROPPED, CONNECTIONS].into_iter().filter(named).collect();
         Some(Self { samples: scrape.samples, declared })
     }
@@ -157,10 +163,15 @@ impl Parsed {
 /// Sum over all label sets; `None` when there is no such metric. One that is declared and has no label set yet (a gauge
 /// by tenant, before the first tenant) is zero.
 fn sum(scrape: &Parsed, name: &str) -> Option<f64> {
-    let values = scrape.samples.iter().filter(|sample| sample.metric == name).filter_map(|sample| match sample.value {
-        Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value) if value.is_finite() => Some(value),
-        _ => None,
-    });
+    let values =
+        scrape.samples.iter().filter(|sample| sample.metric == name).filter_map(|sample| {
+            match sample.value {
+                Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value) if value.is_finite() => {
+                    Some(value)
+                }
+                _ => None,
+            }
+        });
     values.reduce(|sum, more| sum + more).or_else(|| scrape.declared.contains(&name).then_some(0.0))
 }
 

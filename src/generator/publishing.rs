@@ -158,7 +158,9 @@ impl Publishing {
         flight.publication.first_sent = flight.publication.first_sent.or(sent);
         let last = flight.attempt >= self.attempts;
         match reply {
-            SendReply::Acknowledged { id, position } => self.end(flight, Outcome::Acknowledged { id, position }),
+            SendReply::Acknowledged { id, position } => {
+                self.end(flight, Outcome::Acknowledged { id, position })
+            }
             SendReply::Unauthorized if !flight.renewed => {
                 flight.renewed = true;
                 self.rest(now, flight);
@@ -212,7 +214,8 @@ impl Publishing {
             self.ended.push_back(waiting.unsent(true));
         }
         for flight in std::mem::take(&mut self.resting).into_values() {
-            let outcome = if flight.publication.first_sent.is_some() { Outcome::Unknown } else { Outcome::Unsent };
+            let outcome =
+                if flight.publication.first_sent.is_some() { Outcome::Unknown } else { Outcome::Unsent };
             self.end(flight, outcome);
         }
     }

@@ -143,7 +143,7 @@ impl PlantedFault {
 pub enum PlantedKind {
     /// A pod dies; with a duration it comes back.
     PodKill {
-        /// Its number as in `pod-1`; `None`: drawn from the seed.
+        /// Its index, from 0 (pod 0 calls itself `pod-1`); `None`: drawn from the seed.
         pod: Option<u32>,
     },
     /// The balancer has this idle timeout instead of its own.

@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
+use wavesoak::secret::Secret;
 use wavesoak::target::process::Embedded;
 use wavesoak::target::token::mint;
 
@@ -50,8 +51,17 @@ impl Identity {
         &self.refresh
     }
 
+    /// A fresh token by this key.
+    pub(crate) fn by_key(key: &Secret, username: &str) -> Self {
+        Self::minted(key, username, unix_s())
+    }
+
     fn issued(target: &Embedded, username: &str, at: u64) -> Self {
-        let minted = mint(target.key(), "acme", username, at, Duration::from_secs(3600));
+        Self::minted(target.key(), username, at)
+    }
+
+    fn minted(key: &Secret, username: &str, at: u64) -> Self {
+        let minted = mint(key, "acme", username, at, Duration::from_secs(3600));
         Self { access: minted.access.expose().to_owned(), refresh: minted.refresh.expose().to_owned() }
     }
 }

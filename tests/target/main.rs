@@ -3,6 +3,7 @@
 #![cfg(feature = "live")]
 #![expect(clippy::disallowed_methods, reason = "tests own sockets, clocks and files")]
 
+mod alone;
 mod client;
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -161,7 +162,7 @@ async fn a_killed_pod_resets_its_streams_and_the_gap_can_be_bridged_on_another()
 
 #[tokio::test]
 async fn without_a_pod_the_balancer_says_502() {
-    let fault = planted(PlantedKind::PodKill { pod: Some(1) }, None);
+    let fault = planted(PlantedKind::PodKill { pod: Some(0) }, None);
     let mut target = start(&Config { pods: 1, faults: vec![fault], ..config() }).await;
     let url = target.urls().remove(0);
     let anna = Identity::new(&target, "ws-000000");

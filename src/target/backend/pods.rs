@@ -74,7 +74,7 @@ impl Backend {
         let fault = self.faults.fault(at);
         let PlantedKind::PodKill { pod } = fault.kind else { return None };
         Some(match pod {
-            Some(number) => number.saturating_sub(1) % self.config.pods,
+            Some(pod) => pod % self.config.pods,
             None => {
                 let mut stream =
                     Seed(self.config.seed).stream("target-pod-kill", [u64::from(fault.index), 0, 0]);
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn a_pod_kill_of_the_profile_ends_with_the_pod_up_again_and_says_what_it_hit() {
         let mut backend = Backend::new(&Config::with_fault(
-            PlantedKind::PodKill { pod: Some(2) },
+            PlantedKind::PodKill { pod: Some(1) },
             Some(Duration::from_secs(3)),
         ));
         open_on(&mut backend, 1, "anna", 1, 1);

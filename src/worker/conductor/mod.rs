@@ -275,7 +275,8 @@ pub struct Progress {
 impl Conductor {
     /// Before the first phase.
     pub fn new(setup: Setup) -> Self {
-        let Setup { profile, run, shard, origin, names, endpoints, partial, publishes_limit, embedded } = setup;
+        let Setup { profile, run, shard, origin, names, endpoints, partial, publishes_limit, embedded } =
+            setup;
         let plan = Plan::new(&profile, shard);
         let gated = profile.traffic.start == TrafficStart::AllLive;
         let servers = Servers::new(endpoints, partial);
@@ -326,7 +327,8 @@ impl Conductor {
         let (held, origin) = (self.held, self.origin);
         let Self { collector, queue, plan, .. } = self;
         // The ledger must know every event that is due before it hears of one that came.
-        let leaves_at = || plan.timeline.next_leave(client, at).map(|leave| origin + held.unwrap_or_default() + leave);
+        let leaves_at =
+            || plan.timeline.next_leave(client, at).map(|leave| origin + held.unwrap_or_default() + leave);
         collector.observe(now, client, fact, |room| queue.first_n_from(plan, room, at), leaves_at);
     }
 
@@ -445,7 +447,9 @@ impl Conductor {
     }
 
     fn end_phases(&mut self, at: Duration) {
-        while let Some(phase) = self.plan.timeline.phases().get(self.phases_over).filter(|phase| phase.end <= at) {
+        while let Some(phase) =
+            self.plan.timeline.phases().get(self.phases_over).filter(|phase| phase.end <= at)
+        {
             self.phases_over += 1;
             if phase.is_hold() && phase.to > 0 {
                 let connections = &self.collector.connections;
@@ -502,8 +506,12 @@ impl Conductor {
         }
         let wanted = self.plan.timeline.phases().first().map_or(0, |phase| phase.to);
         let connections = &self.collector.connections;
-        let all_live = (0..wanted).all(|client| connections.is_ready(client) || !connections.is_trying(client));
-        let shard_plays = self.changes.peek(&self.plan.timeline).is_none_or(|change| change.at >= self.plan.timeline.gate());
+        let all_live =
+            (0..wanted).all(|client| connections.is_ready(client) || !connections.is_trying(client));
+        let shard_plays = self
+            .changes
+            .peek(&self.plan.timeline)
+            .is_none_or(|change| change.at >= self.plan.timeline.gate());
         if (all_live && shard_plays) || now.since(reached) >= GATE_LIMIT {
             self.held = Some(now.since(reached));
         }
@@ -522,7 +530,8 @@ impl Conductor {
 
     /// The moment of the run of a plan time.
     fn run_time(&self, at: Duration) -> Timestamp {
-        let held = if at > self.plan.timeline.gate() { self.held.unwrap_or_default() } else { Duration::ZERO };
+        let held =
+            if at > self.plan.timeline.gate() { self.held.unwrap_or_default() } else { Duration::ZERO };
         self.origin + at + held
     }
 
@@ -536,7 +545,11 @@ impl Conductor {
     fn phase_name(&self, now: Timestamp) -> String {
         match self.drain.name() {
             Some(name) => name.to_owned(),
-            None => self.plan.timeline.phase_at(self.plan_time(now)).map_or_else(String::new, |phase| phase.name.clone()),
+            None => self
+                .plan
+                .timeline
+                .phase_at(self.plan_time(now))
+                .map_or_else(String::new, |phase| phase.name.clone()),
         }
     }
 
