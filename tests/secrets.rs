@@ -7,17 +7,17 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// Command line and environment of every process that there is, as far as they can be read.
-fn process_list() -> String {
-    let mut list = String::new();
+/// Command lines and environments of the processes that run this binary.
+fn process_list(binary: &Path, lines: &mut String, environments: &mut String) {
     for entry in fs::read_dir("/proc").expect("Linux").flatten() {
-        for name in ["cmdline", "environ"] {
-            let text = fs::read(entry.path().join(name)).unwrap_or_default();
-            list += &String::from_utf8_lossy(&text).replace('\0', " ");
-            list.push('\n');
+        if fs::read_link(entry.path().join("exe")).is_ok_and(|exe| exe == binary) {
+            for (name, list) in [("cmdline", &mut *lines), ("environ", &mut *environments)] {
+                let text = fs::read(entry.path().join(name)).unwrap_or_default();
+                *list += &String::from_utf8_lossy(&text).replace('\0', " ");
+                list.push('\n');
+            }
         }
     }
-    list
 }
 
 fn all_files(directory: &Path, texts: &mut Vec<(String, String)>) {
@@ -99,17 +99,20 @@ fn no_secret_is_in_any_artefact_output_or_process_list() {
         .spawn()
         .expect("the run starts");
     let mut stderr = BufReader::new(run.stderr.take().expect("piped"));
-    let (mut talk, mut listed) = (String::new(), String::new());
+    let (mut talk, mut lines, mut environments) = (String::new(), String::new(), String::new());
     // Looked at whenever the run says something, from its first line to its last.
     while stderr.read_line(&mut talk).expect("text") > 0 {
-        listed += &process_list();
+        process_list(&fs::canonicalize(binary).expect("it is there"), &mut lines, &mut environments);
     }
     let mut shown = String::new();
     run.stdout.take().expect("piped").read_to_string(&mut shown).expect("text");
     assert!(run.wait().expect("it ends").success(), "{talk}");
 
+    assert!(lines.lines().count() >= 4, "target, balancer, pods and run were looked at");
+    // What else stands in an environment is not the harness's.
+    assert!(!environments.contains(key), "the key is in an environment");
     let mut texts =
-        vec![("stdout".to_owned(), shown), ("stderr".to_owned(), talk), ("process list".to_owned(), listed)];
+        vec![("stdout".to_owned(), shown), ("stderr".to_owned(), talk), ("command lines".to_owned(), lines)];
     all_files(&out, &mut texts);
     assert!(texts.len() >= 12, "{}", texts.len());
     for (name, text) in &texts {
