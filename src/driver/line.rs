@@ -31,6 +31,8 @@ pub struct Line {
     pub probe: Rc<Probe>,
     /// The cookies of each identity.
     pub cookies: RefCell<Vec<Cookies>>,
+    /// What all streams are read into, one after the other.
+    pub read_buffer: RefCell<Vec<u8>>,
     /// Time from the first byte out to the upgrade.
     pub connect_deadline: Duration,
     /// Time to the answer of a sync request, on top of its `timeout`.
