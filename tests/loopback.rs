@@ -2,6 +2,8 @@
 //!
 //! None of them asserts a duration or a rate; the faults are planted by coordinates or by share of a known number.
 
+#![expect(clippy::disallowed_methods, reason = "tests read and write the files of their runs")]
+
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
