@@ -186,10 +186,13 @@ impl Stream {
     /// Reads until it has seen this many protocol pings (which the library answers).
     pub(crate) async fn wait_for_pings(mut self, pings: u32) {
         let mut seen = 0;
-        while seen < pings {
-            let frame = self.socket.next().await.expect("the stream goes on").expect("a frame");
-            seen += u32::from(frame.is_ping());
-        }
+        let reading = async {
+            while seen < pings {
+                let frame = self.socket.next().await.expect("the stream goes on").expect("a frame");
+                seen += u32::from(frame.is_ping());
+            }
+        };
+        tokio::time::timeout(PATIENCE, reading).await.expect("pings");
     }
 
     /// Reads to the end.
