@@ -115,8 +115,9 @@ pub(crate) async fn call_with(
         request = request.header(name, value);
     }
     let body = body.map_or_else(Bytes::new, |body| body.to_string().into());
-    let reply =
-        sender.send_request(request.body(Full::new(body)).expect("a request")).await.expect("an answer");
+    let request = request.body(Full::new(body)).expect("a request");
+    let answered = tokio::time::timeout(PATIENCE, sender.send_request(request)).await;
+    let reply = answered.expect("an answer in time").expect("an answer");
     let (status, headers) = (reply.status().as_u16(), reply.headers().clone());
     let body = reply.into_body().collect().await.expect("a body").to_bytes();
     let text = String::from_utf8_lossy(&body).into_owned();
