@@ -2,7 +2,7 @@
 //!
 //! None of them asserts a duration or a rate; the faults are planted by coordinates or by share of a known number.
 
-#![expect(clippy::disallowed_methods, reason = "tests read and write the files of their runs")]
+#![expect(clippy::disallowed_methods, reason = "run directories and key files are files")]
 
 use std::fs;
 use std::io::{Read as _, Write as _};
