@@ -1,6 +1,5 @@
 //! The command line as a script sees it: what is printed where, and how it exits.
 #![expect(clippy::disallowed_methods, reason = "profiles and run directories are files")]
-#![expect(clippy::disallowed_methods, reason = "tests write the profiles that they run")]
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};

@@ -115,8 +115,9 @@ pub(crate) async fn call_with(
         request = request.header(name, value);
     }
     let body = body.map_or_else(Bytes::new, |body| body.to_string().into());
-    let reply =
-        sender.send_request(request.body(Full::new(body)).expect("a request")).await.expect("an answer");
+    let request = request.body(Full::new(body)).expect("a request");
+    let answered = tokio::time::timeout(PATIENCE, sender.send_request(request)).await;
+    let reply = answered.expect("an answer in time").expect("an answer");
     let (status, headers) = (reply.status().as_u16(), reply.headers().clone());
     let body = reply.into_body().collect().await.expect("a body").to_bytes();
     let text = String::from_utf8_lossy(&body).into_owned();
@@ -186,10 +187,13 @@ impl Stream {
     /// Reads until it has seen this many protocol pings (which the library answers).
     pub(crate) async fn wait_for_pings(mut self, pings: u32) {
         let mut seen = 0;
-        while seen < pings {
-            let frame = self.socket.next().await.expect("the stream goes on").expect("a frame");
-            seen += u32::from(frame.is_ping());
-        }
+        let reading = async {
+            while seen < pings {
+                let frame = self.socket.next().await.expect("the stream goes on").expect("a frame");
+                seen += u32::from(frame.is_ping());
+            }
+        };
+        tokio::time::timeout(PATIENCE, reading).await.expect("pings");
     }
 
     /// Reads to the end.
