@@ -14,3 +14,5 @@ pub mod publisher;
 pub mod strain;
 pub mod stream;
 pub mod tokens;
+
+mod upgrade;

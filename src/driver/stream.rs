@@ -9,17 +9,18 @@ use std::time::Duration;
 
 use futures::{Sink as _, SinkExt as _, Stream as _, StreamExt as _};
 use http::header::{CONNECTION, COOKIE, HOST, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION};
-use http::header::{SET_COOKIE, UPGRADE, USER_AGENT};
+use http::header::{UPGRADE, USER_AGENT};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{Message, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Utf8Bytes, error::ProtocolError};
-use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
-use super::endpoint::{Endpoint, is_local};
+use super::endpoint::Endpoint;
+use super::upgrade::{io_failure, upgrade};
 use crate::secret::Secret;
 use crate::session::{ConnectFailure, Ending, Oddity};
 
@@ -78,14 +79,12 @@ impl Stream {
         agent: &HeaderValue,
         deadline: Instant,
     ) -> Result<Opened, ConnectFailure> {
-        let request = upgrade(endpoint, token, cookie, agent).map_err(|_| ConnectFailure::Local)?;
+        let request = request(endpoint, token, cookie, agent).map_err(|_| ConnectFailure::Local)?;
         let opened = timeout_at(deadline, async {
             let socket = endpoint.connect().await.map_err(|error| io_failure(&error))?;
-            client_async_with_config(request, socket, Some(config())).await.map_err(|error| failure(&error))
+            upgrade(socket, request, config()).await
         });
-        let (socket, response) = opened.await.map_err(|_| ConnectFailure::Timeout)??;
-        let cookies = response.headers().get_all(SET_COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let cookies = cookies.take(16).map(Box::from).collect();
+        let (socket, cookies) = opened.await.map_err(|_| ConnectFailure::Timeout)??;
         Ok(Opened { stream: Self { socket, unflushed: false, broken: None }, cookies })
     }
 
@@ -164,7 +163,7 @@ fn config() -> WebSocketConfig {
         .max_frame_size(Some(FRAME_MAX))
 }
 
-fn upgrade(
+fn request(
     endpoint: &Endpoint,
     token: &Secret,
     cookie: Option<&str>,
@@ -184,18 +183,6 @@ fn upgrade(
         request = request.header(COOKIE, cookie);
     }
     request.body(())
-}
-
-fn io_failure(error: &std::io::Error) -> ConnectFailure {
-    if is_local(error) { ConnectFailure::Local } else { ConnectFailure::Network }
-}
-
-fn failure(error: &Error) -> ConnectFailure {
-    match error {
-        Error::Http(response) => ConnectFailure::Status(response.status().as_u16()),
-        Error::Io(error) => io_failure(error),
-        _ => ConnectFailure::Network,
-    }
 }
 
 fn closed_by(frame: Option<CloseFrame>) -> Ending {
@@ -224,6 +211,7 @@ mod tests {
     use tokio::net::TcpListener;
     use tokio::runtime::{Builder, LocalOptions};
     use tokio::task::spawn_local;
+    use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
     use super::*;
 
@@ -337,6 +325,43 @@ mod tests {
         };
         with_server(server, async |opened| {
             assert_eq!(opened.err(), Some(ConnectFailure::Status(503)));
+        });
+    }
+
+    /// Answers the upgrade byte for byte: `behind` is what the server says right behind its head.
+    async fn answer_by_hand(mut socket: TcpStream, accept: impl Fn(&str) -> String, behind: &[u8]) {
+        let mut request = vec![0; 4096];
+        let read = socket.read(&mut request).await.expect("a request");
+        let request = String::from_utf8_lossy(&request[..read]).into_owned();
+        let key = request.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).expect("a key");
+        let mut answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
+             Sec-WebSocket-Accept: {}\r\nSet-Cookie: pod=2; Path=/\r\n\r\n",
+            accept(key)
+        )
+        .into_bytes();
+        answer.extend_from_slice(behind);
+        socket.write_all(&answer).await.expect("sent");
+    }
+
+    #[test]
+    fn what_comes_in_one_piece_with_the_answer_is_not_lost() {
+        let accept = |key: &str| derive_accept_key(key.as_bytes());
+        let server = move |socket| async move { answer_by_hand(socket, accept, b"\x81\x02hi").await };
+        with_server(server, async |opened| {
+            let mut opened = opened.expect("an upgrade");
+            assert_eq!(opened.cookies, ["pod=2; Path=/".into()]);
+            let Received::Text(text) = receive(&mut opened).await else { panic!("no text") };
+            assert_eq!(text.as_str(), "hi");
+        });
+    }
+
+    #[test]
+    fn a_101_that_does_not_know_the_key_is_no_upgrade() {
+        let accept = |_: &str| derive_accept_key(b"another key");
+        let server = move |socket| async move { answer_by_hand(socket, accept, b"").await };
+        with_server(server, async |opened| {
+            assert_eq!(opened.err(), Some(ConnectFailure::Network));
         });
     }
 }

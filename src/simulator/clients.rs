@@ -24,7 +24,12 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(settings: &Arc<Settings>, position: Position, life: TokenLife, random: seed::Stream) -> Self {
+    pub(super) fn new(
+        settings: &Arc<Settings>,
+        position: Position,
+        life: TokenLife,
+        random: seed::Stream,
+    ) -> Self {
         let session = Session::new(settings.clone(), position, life, random);
         Self { session, wake: Timestamp::MAX, link: None, request: None, cookie: None }
     }

@@ -108,8 +108,9 @@ impl World {
         let mut backend = Backend::new(&config);
         // Derived from the seed, so that a simulation reproduces to the bit; over sockets a run id is always fresh.
         let run = Uuid::from_u64_pair(profile.seed, 0x5175);
-        let identities: Vec<Identity> =
-            (0..people.clients()).map(|client| Identity::new(&people, client, config.token_lifetime)).collect();
+        let identities: Vec<Identity> = (0..people.clients())
+            .map(|client| Identity::new(&people, client, config.token_lifetime))
+            .collect();
         let provisioned = provision::provision(&mut backend, &people, &identities, run)?;
         let setup = Setup {
             profile: profile.clone(),

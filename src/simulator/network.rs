@@ -57,17 +57,20 @@ impl World {
     pub(super) fn dial(&mut self, client: u32) {
         let link = self.take_id();
         let now = self.now;
-        self.links.insert(link, Link {
-            client,
-            pod: 0,
-            open: false,
-            silent: false,
-            held: Vec::new(),
-            in_flight: 0,
-            last_down: now,
-            last_up: now,
-            last_activity: now,
-        });
+        self.links.insert(
+            link,
+            Link {
+                client,
+                pod: 0,
+                open: false,
+                silent: false,
+                held: Vec::new(),
+                in_flight: 0,
+                last_down: now,
+                last_up: now,
+                last_activity: now,
+            },
+        );
         self.clients[client as usize].link = Some(link);
         let at = now + self.hop();
         self.agenda.at(at, Happening::Dialled { link });
@@ -101,7 +104,8 @@ impl World {
         }
         let cookie = self.clients[client as usize].cookie;
         // Any stable number does for a token's hash.
-        let token = crate::wire::id_hash(&format!("{:?}", self.identities[client as usize].caller().token_id));
+        let token =
+            crate::wire::id_hash(&format!("{:?}", self.identities[client as usize].caller().token_id));
         let pod = self.balancer.choose(cookie, Some(token)).ok_or(())?;
         if !self.backend.pod_is_up(pod) {
             // Refused upstream: the balancer has learned it, the client gets a 502.
@@ -189,14 +193,17 @@ impl World {
                 self.send_up(link, Upward::Pong);
                 self.feed(client, Input::Ping { late: false });
             }
-            Parcel::Close { code, reason } => self.end_link(client, link, Ending::Close { code, reason: reason.into() }),
+            Parcel::Close { code, reason } => {
+                self.end_link(client, link, Ending::Close { code, reason: reason.into() })
+            }
             Parcel::Reset => self.end_link(client, link, Ending::Reset),
             Parcel::Eof => self.end_link(client, link, Ending::Eof),
         }
     }
 
     fn feed_frame(&mut self, client: u32, frame: &ServerFrame) {
-        let (mut id, mut run, mut room) = (Uuid::encode_buffer(), Uuid::encode_buffer(), Uuid::encode_buffer());
+        let (mut id, mut run, mut room) =
+            (Uuid::encode_buffer(), Uuid::encode_buffer(), Uuid::encode_buffer());
         let parsed = match frame {
             ServerFrame::Hello(hello) => Frame::Hello(HelloFrame {
                 session_id: Some(hello.session.to_string().into()),

@@ -45,9 +45,20 @@ share = "50%"
 /// that backs off when the plan takes it away.)
 fn guilt(deliveries: &Deliveries) -> u64 {
     let d = deliveries;
-    d.missed_on_stream + d.missed_in_sync + d.missed_unplaced + d.lost_by_server + d.stream_omitted + d.duplicate
-        + d.unexpected + d.leaked + d.leaked_room + d.out_of_order + d.below_cursor + d.unaudited
-        + d.foreign + d.sync_hole
+    d.missed_on_stream
+        + d.missed_in_sync
+        + d.missed_unplaced
+        + d.lost_by_server
+        + d.stream_omitted
+        + d.duplicate
+        + d.unexpected
+        + d.leaked
+        + d.leaked_room
+        + d.out_of_order
+        + d.below_cursor
+        + d.unaudited
+        + d.foreign
+        + d.sync_hole
 }
 
 fn over_seeds(seeds: std::ops::Range<u64>, bridge: BridgeOrder) -> Vec<Deliveries> {

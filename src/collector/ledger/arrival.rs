@@ -36,7 +36,13 @@ impl Ledger {
             self.deliveries[tenant].foreign += 1;
             return None;
         };
-        let stray = |kind| super::Word::Stray { kind, client, room: stamp.room, n: stamp.n, position: arrival.position };
+        let stray = |kind| super::Word::Stray {
+            kind,
+            client,
+            room: stamp.room,
+            n: stamp.n,
+            position: arrival.position,
+        };
         if stamp.room >= self.people.rooms() {
             self.deliveries[tenant].unexpected += 1;
             self.words.push_back(stray("unexpected"));
@@ -144,7 +150,8 @@ impl Ledger {
         deliveries.late_live += u64::from(late && live);
         deliveries.late_bridged += u64::from(late && !live);
         self.count_first(at, arrival, live);
-        let polling = self.clients[at.client as usize].evidence.open.as_ref().is_some_and(|bridge| bridge.poll);
+        let polling =
+            self.clients[at.client as usize].evidence.open.as_ref().is_some_and(|bridge| bridge.poll);
         match (live, polling) {
             (true, _) => First::Live,
             (false, false) => First::Bridged,
@@ -227,7 +234,9 @@ impl Ledger {
 
     /// Sync brought what a working connection should have brought.
     fn omitted_on_stream(&mut self, at: At, arrival: &Arrival) {
-        let Some(record) = self.rooms[at.room as usize].get(at.n).filter(|record| record.is_owed()) else { return };
+        let Some(record) = self.rooms[at.room as usize].get(at.n).filter(|record| record.is_owed()) else {
+            return;
+        };
         let facts = self.facts(at.room, record);
         let client = &self.clients[at.client as usize];
         if facts.omitted_before(client) || facts.omitted_by_live(client.live) {
@@ -249,7 +258,9 @@ impl Ledger {
             Channel::Stream { .. } if extra.is_some_and(|extra| extra.by_sync.contains(at.n)) => "overlap",
             Channel::Stream { .. } => "redelivered",
             Channel::Sync { .. } if extra.is_some_and(|extra| extra.in_bridge.contains(at.n)) => "duplicate",
-            Channel::Sync { since } if arrival.position.is_some_and(|position| position <= since) => "redelivered",
+            Channel::Sync { since } if arrival.position.is_some_and(|position| position <= since) => {
+                "redelivered"
+            }
             Channel::Sync { .. } if on_stream => "overlap",
             Channel::Sync { .. } => "redelivered",
         };

@@ -115,7 +115,14 @@ impl Default for Client {
 
 impl Default for Track {
     fn default() -> Self {
-        Self { first: u32::MAX, base: None, high: u32::MAX, stream_from: u32::MAX, stream_position: 0, extra: None }
+        Self {
+            first: u32::MAX,
+            base: None,
+            high: u32::MAX,
+            stream_from: u32::MAX,
+            stream_position: 0,
+            extra: None,
+        }
     }
 }
 

@@ -220,7 +220,14 @@ impl Ledger {
     }
 
     /// The look-up of a doubtful publish has an answer: it is there (with its position), it is not, or nobody knows.
-    pub fn looked_up(&mut self, now: Timestamp, room: u32, n: u32, found: Option<bool>, position: Option<Position>) {
+    pub fn looked_up(
+        &mut self,
+        now: Timestamp,
+        room: u32,
+        n: u32,
+        found: Option<bool>,
+        position: Option<Position>,
+    ) {
         let Some(record) = self.rooms[room as usize].get_mut(n) else { return };
         if record.state != State::Doubtful {
             return;
@@ -328,10 +335,9 @@ impl Ledger {
         let client = &mut self.clients[client as usize];
         client.apply_page_cursor();
         client.dirty = true;
-        if let Some(bridge) = client.evidence.open.take().filter(|_| complete) {
-            if client.evidence.add(now, Item::Bridge(bridge)) {
-                *self.refused.entry("ledger_evidence").or_default() += 1;
-            }
+        let bridge = client.evidence.open.take().filter(|_| complete);
+        if bridge.is_some_and(|bridge| client.evidence.add(now, Item::Bridge(bridge))) {
+            *self.refused.entry("ledger_evidence").or_default() += 1;
         }
     }
 
@@ -347,11 +353,10 @@ impl Ledger {
         client.info = Some(Box::new(info.clone()));
         (client.connected_at, client.disconnected_at) = (now, Timestamp::MAX);
         client.dirty = true;
-        if let Some(request) = client.evidence.last_request.take().filter(|_| self.rules.sync_first) {
-            let seam = Item::Seam { request, hello: now, position };
-            if client.evidence.add(now, seam) {
-                *self.refused.entry("ledger_evidence").or_default() += 1;
-            }
+        let request = client.evidence.last_request.take().filter(|_| self.rules.sync_first);
+        let seam = request.map(|request| Item::Seam { request, hello: now, position });
+        if seam.is_some_and(|seam| client.evidence.add(now, seam)) {
+            *self.refused.entry("ledger_evidence").or_default() += 1;
         }
     }
 
@@ -390,7 +395,9 @@ impl Ledger {
         self.people
             .rooms_of_tenant(self.people.tenant_of_room(room))
             .flat_map(|room| self.rooms[room as usize].from(0))
-            .filter(|(_, other)| other.position > 0 && other.sent < Timestamp::MAX && other.sent > record.acked)
+            .filter(|(_, other)| {
+                other.position > 0 && other.sent < Timestamp::MAX && other.sent > record.acked
+            })
             .map(|(_, other)| other.position - 1)
             .min()
             .unwrap_or(Position::MAX)

@@ -60,7 +60,9 @@ impl Facts {
             marks |= match item {
                 Item::Connection { hello, proved } if self.omitted_by(*hello, *proved) => ON_STREAM,
                 Item::Bridge(bridge) if self.missed_by(bridge) => IN_SYNC,
-                Item::Seam { request, hello, position } if self.in_seam(*request, *hello, *position) => IN_SEAM,
+                Item::Seam { request, hello, position } if self.in_seam(*request, *hello, *position) => {
+                    IN_SEAM
+                }
                 _ => 0,
             };
         }
@@ -85,10 +87,15 @@ pub enum Place {
 
 impl Place {
     pub(super) fn of(marks: Marks) -> Self {
-        [(ON_STREAM, Self::OnStream), (IN_SYNC, Self::InSync), (IN_SEAM, Self::InSeam), (BEHIND_CURSOR, Self::BehindCursor)]
-            .into_iter()
-            .find(|(mark, _)| marks & mark != 0)
-            .map_or(Self::Unplaced, |(_, place)| place)
+        [
+            (ON_STREAM, Self::OnStream),
+            (IN_SYNC, Self::InSync),
+            (IN_SEAM, Self::InSeam),
+            (BEHIND_CURSOR, Self::BehindCursor),
+        ]
+        .into_iter()
+        .find(|(mark, _)| marks & mark != 0)
+        .map_or(Self::Unplaced, |(_, place)| place)
     }
 
     /// The key of the summary.

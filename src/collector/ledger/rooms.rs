@@ -128,7 +128,13 @@ impl Room {
 
     /// Owed events with numbers below `n`; `None`: not known yet, or no longer.
     pub(super) fn owed_before(&self, n: u32) -> Option<u32> {
-        if n == self.ended { Some(self.owed) } else if n < self.ended { Some(self.get(n)?.owed_before) } else { None }
+        if n == self.ended {
+            Some(self.owed)
+        } else if n < self.ended {
+            Some(self.get(n)?.owed_before)
+        } else {
+            None
+        }
     }
 
     /// Moves the marks on and forgets what is older than `window` events; at most what has settled before.

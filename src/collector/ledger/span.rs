@@ -106,7 +106,9 @@ impl Ledger {
         let tracks = self
             .tracks_of(client)
             .zip(self.people.rooms_of(client))
-            .map(|(track, room)| (room, std::mem::take(&mut self.tracks[track]), self.rooms[room as usize].issued()))
+            .map(|(track, room)| {
+                (room, std::mem::take(&mut self.tracks[track]), self.rooms[room as usize].issued())
+            })
             .collect();
         Some(Closing { client, acked_before, connected, tracks })
     }

@@ -57,8 +57,7 @@ impl Ledger {
 
     /// Every publish has an end that the ledger knows of.
     pub fn all_ended(&self) -> bool {
-        self.doubtful.is_empty()
-            && self.rooms.iter().all(|room| room.owed_before(room.issued()).is_some())
+        self.doubtful.is_empty() && self.rooms.iter().all(|room| room.owed_before(room.issued()).is_some())
     }
 
     /// Doubtful publishes that nobody has seen within the bound are looked up.

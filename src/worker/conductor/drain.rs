@@ -88,7 +88,8 @@ impl Conductor {
 
     fn drain_step(&mut self, now: Timestamp, at: Duration) {
         let overdue = self.drain.deadline.is_some_and(|deadline| now >= deadline);
-        let settled = self.publishing.is_idle() && self.drain.last_end + self.profile.client.lateness_bound < now;
+        let settled =
+            self.publishing.is_idle() && self.drain.last_end + self.profile.client.lateness_bound < now;
         match self.drain.step {
             Step::Before => {
                 if at >= self.plan.timeline.end() || self.drain.hurried {

@@ -73,7 +73,8 @@ impl Faults {
     }
 
     pub(super) fn names_in_force(&self, profile: &Profile) -> String {
-        let in_force = self.entries.iter().zip(&profile.faults).filter(|(entry, _)| entry.state == State::InForce);
+        let in_force =
+            self.entries.iter().zip(&profile.faults).filter(|(entry, _)| entry.state == State::InForce);
         in_force.map(|(_, fault)| fault.name.as_str()).collect::<Vec<_>>().join(" ")
     }
 
@@ -170,7 +171,8 @@ impl Conductor {
     fn choose(&self, index: usize, share: f64) -> Vec<u32> {
         let connections = &self.collector.connections;
         let live = (0..self.plan.population.clients()).filter(|&client| connections.is_live(client));
-        let draw = |client: u32| self.plan.seed.stream("fault", [index as u64, u64::from(client), 0]).next_u64();
+        let draw =
+            |client: u32| self.plan.seed.stream("fault", [index as u64, u64::from(client), 0]).next_u64();
         let mut drawn: Vec<(u64, u32)> = live.map(|client| (draw(client), client)).collect();
         drawn.sort_unstable();
         drawn.truncate((share * drawn.len() as f64).round() as usize);

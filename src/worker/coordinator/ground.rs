@@ -37,7 +37,11 @@ impl Ground {
     /// # Errors
     ///
     /// When it does not start.
-    pub(super) async fn enter(profile: &Profile, options: &RunOptions, clock: Clock) -> Result<Self, RunError> {
+    pub(super) async fn enter(
+        profile: &Profile,
+        options: &RunOptions,
+        clock: Clock,
+    ) -> Result<Self, RunError> {
         let metrics = profile.target.metrics.clone();
         let Some(url) = &profile.target.url else {
             let config = Config { epoch_unix_s: clock.epoch_unix_s(), ..Config::from_profile(profile) };
