@@ -81,7 +81,7 @@ impl Command {
             Self::Run(args) => run::run(&args),
             Self::Target(args) => target::run(&args),
             Self::Profile(command) => profile::run(command),
-            Self::TargetPart => return Ok(target::part()),
+            Self::TargetPart => return Ok(part::main()),
         };
         exit.map(ExitCode::from)
     }

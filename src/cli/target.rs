@@ -1,7 +1,6 @@
-//! `wavesoak target`, and the processes that an embedded target is made of.
+//! `wavesoak target`.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::Args;
 use thiserror::Error;
@@ -9,7 +8,6 @@ use thiserror::Error;
 use super::changes::Changes;
 use super::exit::{Exit, Failure};
 use crate::target::command::{self, TargetError, TargetOptions};
-use crate::target::part;
 
 /// Stand up the reference target alone.
 ///
@@ -62,9 +60,4 @@ pub(super) fn run(args: &TargetArgs) -> Result<Exit, Failure> {
         Err(error @ TargetError::Ended(_)) => Err(Failure::internal(error)),
         Err(error) => Err(Failure::usage(error)),
     }
-}
-
-/// Runs one process of an embedded target; it is told on stdin which.
-pub(super) fn part() -> ExitCode {
-    part::main()
 }

@@ -19,8 +19,10 @@ pub struct Connections {
     pub disconnects: Disconnects,
     /// Disconnects of each tenant.
     pub tenant_disconnects: Vec<u64>,
-    /// Attempts after the first.
+    /// Attempts after the first, offline polling apart.
     pub reconnects: Reconnects,
+    /// Polls of sync, and tries at the stream after them, of clients that have fallen back to sync.
+    pub offline_attempts: u64,
     /// Refreshes and refusals.
     pub tokens: Tokens,
     /// Lifetimes of connections that ended without a close frame.
@@ -63,6 +65,7 @@ impl Connections {
             disconnects: Disconnects::default(),
             tenant_disconnects: vec![0; tenants as usize],
             reconnects: Reconnects::default(),
+            offline_attempts: 0,
             tokens: Tokens::default(),
             lifetimes: Distribution::new(3),
             attempts: (0, 0),
@@ -96,14 +99,15 @@ impl Connections {
                 self.attempts.0 += 1;
                 self.reconnects.schedule_violations += u64::from(*violation);
                 if *kind != ReconnectKind::First {
-                    self.reconnects.total += 1;
                     latency.record(Metric::ReconnectLateness, now.since(*scheduled));
                 }
                 match kind {
                     ReconnectKind::First => {}
                     ReconnectKind::Immediate => self.reconnects.immediate += 1,
-                    ReconnectKind::BackedOff | ReconnectKind::Offline => self.reconnects.backed_off += 1,
+                    ReconnectKind::BackedOff => self.reconnects.backed_off += 1,
+                    ReconnectKind::Offline => self.offline_attempts += 1,
                 }
+                self.reconnects.total = self.reconnects.immediate + self.reconnects.backed_off;
             }
             Observation::BridgeBegan { poll, .. } => client.polling = *poll,
             Observation::SyncPage { took, .. } => {

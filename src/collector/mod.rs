@@ -311,6 +311,10 @@ impl Collector {
         if self.auditor.refused > 0 {
             harness.refused.insert("audit_queue", self.auditor.refused);
         }
+        let mut oddities = self.oddities.clone();
+        if self.connections.offline_attempts > 0 {
+            oddities.insert("offline_attempts", self.connections.offline_attempts);
+        }
         Collected {
             clients: self.connections.collected(),
             publishes,
@@ -322,7 +326,7 @@ impl Collector {
             tokens: self.connections.tokens,
             server: self.servers.collected(),
             harness,
-            oddities: self.oddities.clone(),
+            oddities,
             lifetimes: self.connections.lifetimes.clone(),
             ..Collected::default()
         }

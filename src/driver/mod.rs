@@ -5,6 +5,7 @@ pub mod clock;
 pub mod cookies;
 pub mod endpoint;
 pub mod fleet;
+pub mod frames;
 pub mod http;
 pub mod line;
 pub mod minter;
@@ -14,3 +15,5 @@ pub mod publisher;
 pub mod strain;
 pub mod stream;
 pub mod tokens;
+
+mod upgrade;

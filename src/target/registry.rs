@@ -111,6 +111,11 @@ impl Registry {
         &self.participants[participant.0]
     }
 
+    #[cfg(test)]
+    pub(super) fn participants_len(&self) -> usize {
+        self.participants.len()
+    }
+
     pub(super) fn participant_mut(&mut self, participant: ParticipantIx) -> &mut Participant {
         &mut self.participants[participant.0]
     }

@@ -180,6 +180,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::super::config::Config;
+    use super::super::super::registry::RoomIx;
     use super::super::tests_support::*;
     use super::*;
 
@@ -253,6 +254,7 @@ mod tests {
         assert_eq!((answers[0].0, positions(&answers[0].1)), (WaiterId(1), vec![sent]));
         backend.tick(at(1000));
         assert!(ready(&mut backend).is_empty(), "answered once");
+        assert!(nobody_waits(&backend, "ben"));
     }
 
     #[test]
@@ -268,6 +270,7 @@ mod tests {
         let answers = ready(&mut backend);
         assert_eq!((answers[0].1.events.len(), answers[0].1.next_cursor), (0, since));
         assert_eq!(backend.next_wake(), None);
+        assert!(nobody_waits(&backend, "ben"));
     }
 
     #[test]
@@ -281,6 +284,7 @@ mod tests {
         }
         backend.tick(at(60));
         assert!(ready(&mut backend).is_empty());
+        assert!(nobody_waits(&backend, "ben"));
     }
 
     #[test]
@@ -319,9 +323,16 @@ mod tests {
         };
         let sent: Vec<Position> = (0..9).map(|n| send(&mut backend, n)).collect();
         assert_eq!(positions(&page(&mut backend, "anna", 0, 100)), sent[5..]);
+        assert_eq!(positions(&page(&mut backend, "anna", 0, 2)), sent[5..7], "forgotten ones fill no page");
         let of_room = history(&mut backend, "anna", &room, HistoryQuery::default()).expect("a member");
         assert_eq!(of_room.events.len(), 4);
         assert_eq!(send(&mut backend, 8), sent[8], "still known");
         assert_eq!(send(&mut backend, 0), sent[8] + 1, "known no more");
+        let of_room = backend.registry.room(RoomIx(0));
+        assert_eq!(
+            (of_room.positions.len(), of_room.published.len()),
+            (4, 4),
+            "nothing is kept of the others"
+        );
     }
 }
