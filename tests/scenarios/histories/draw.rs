@@ -46,6 +46,8 @@ pub(super) struct Mischief {
     pub(super) double: f64,
     /// A message says less than it should: no stamp, no position, no id.
     pub(super) mute: f64,
+    /// An acknowledgement or a message has no position.
+    pub(super) unplaced: f64,
     /// A frame is read late by the harness's own doing.
     pub(super) late: f64,
 }
@@ -64,6 +66,7 @@ impl Mischief {
             answer: level(),
             double: level(),
             mute: level(),
+            unplaced: level(),
             late: level(),
         }
     }

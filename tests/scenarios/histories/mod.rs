@@ -86,6 +86,9 @@ fn disagreements(number: u64, steps: u32) -> Option<Vec<String>> {
     let mut found = Vec::new();
     for (tenant, deliveries) in world.ledger.deliveries().iter().enumerate() {
         let (mut told, mut should) = (counts(deliveries), counts(&judged.deliveries[tenant]));
+        if world.mischief.unplaced > 0.0 {
+            PLACES_OF_THE_UNPLACED.iter().for_each(|name| should[*name].clone_from(&told[*name]));
+        }
         found.extend(unbalanced(&told).filter(|name| !name.contains("stores")).map(str::to_owned));
         told.insert("double_stored".to_owned(), world.ledger.double_stored()[tenant].into());
         should.insert("double_stored".to_owned(), judged.double_stored[tenant].into());
@@ -96,7 +99,8 @@ fn disagreements(number: u64, steps: u32) -> Option<Vec<String>> {
     }
     let should: BTreeMap<_, _> = judged.missed.iter().map(|(&at, missed)| (at, missed.place)).collect();
     for (at, place) in &should {
-        if world.missed.get(at) != Some(place) {
+        let told = world.missed.get(at);
+        if told != Some(place) && (told.is_none() || world.mischief.unplaced == 0.0) {
             found.push(format!("{at:?}: {place}, and for the ledger {:?}", world.missed.get(at)));
         }
     }
@@ -105,6 +109,11 @@ fn disagreements(number: u64, steps: u32) -> Option<Vec<String>> {
     found.extend(judged.positions.iter().map(|wrong| format!("the history itself is wrong: {wrong:?}")));
     Some(found)
 }
+
+/// An event whose position nobody knows is placed by what is known when its gap is final (design.md: it lies in a
+/// range). When the position is told later, it may turn out that another proof would have held: the oracle, which
+/// asks at the end of a span, and the ledger, which asks at sweeps, may then both be right.
+const PLACES_OF_THE_UNPLACED: [&str; 3] = ["missed_in_sync", "missed_in_seam", "missed_behind_cursor"];
 
 /// A history on its way.
 struct World {

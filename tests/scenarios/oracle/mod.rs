@@ -107,7 +107,7 @@ pub(crate) struct Missed {
 /// Judges a run.
 pub(crate) fn judge(profile: &Profile, trace: &Trace) -> Judged {
     let people = Population::new(&profile.population);
-    let publishes = Publishes::of(trace);
+    let publishes = Publishes::of(trace, &people);
     let mut court = Court {
         bound: profile.client.lateness_bound,
         sync_first: profile.client.bridge == BridgeOrder::SyncFirst,
@@ -118,16 +118,16 @@ pub(crate) fn judge(profile: &Profile, trace: &Trace) -> Judged {
         now: Timestamp::ZERO,
         order: 0,
         closed: false,
-        publishes: &publishes,
+        publishes,
         people: &people,
     };
     for (number, step) in trace.steps.iter().enumerate() {
         court.order = publishes::order_of(number);
         court.hear(step);
     }
-    let Court { deliveries, missed, positions, .. } = court;
+    let Court { deliveries, missed, positions, publishes, .. } = court;
     let stores = Stores::of(trace, &people, &missed);
-    let double_stored = publishes.double_stored(&people);
+    let double_stored = publishes.double_stored();
     Judged { deliveries, double_stored, missed, stores, positions }
 }
 
@@ -136,7 +136,7 @@ struct Court<'a> {
     bound: Duration,
     sync_first: bool,
     people: &'a Population,
-    publishes: &'a Publishes,
+    publishes: Publishes,
     clients: Vec<Client>,
     deliveries: Vec<Deliveries>,
     missed: BTreeMap<(u32, Key), Missed>,
@@ -189,6 +189,14 @@ impl Court<'_> {
             What::BooksClosed => {
                 (0..self.people.clients()).for_each(|client| self.end_span(client, None));
                 self.closed = true;
+            }
+            What::Sent { room, n: Some(n), .. } => {
+                let tenant = self.people.tenant_of_room(*room);
+                let held = self
+                    .people
+                    .clients_of_tenant(tenant)
+                    .map(|client| self.clients[client as usize].position);
+                self.publishes.sending((*room, *n), self.order, held.max().unwrap_or(0));
             }
             What::Sent { .. } | What::Replied { .. } | What::Fetching { .. } | What::Fetched { .. } => {}
         }
@@ -367,7 +375,9 @@ impl Court<'_> {
         let tenant = self.people.tenant_of(client) as usize;
         let connected = self.clients[client as usize].connection.is_some();
         let rooms: BTreeSet<u32> = self.people.rooms_of(client).collect();
-        for (&key, publish) in self.publishes.all().filter(|(key, _)| rooms.contains(&key.0)) {
+        let all = self.publishes.all().filter(|(key, _)| rooms.contains(&key.0));
+        let due: Vec<(Key, Timestamp)> = all.map(|(&key, publish)| (key, publish.due)).collect();
+        for (key, due) in due {
             let arrived = span.arrived.get(&key).copied();
             let in_time = |acked| leave.is_none_or(|leave| acked < leave.back(self.bound));
             // With hindsight: whatever is known in the end of when it was acknowledged.
@@ -378,7 +388,7 @@ impl Court<'_> {
             } else if arrived.is_some() && facts.is_none() {
                 deliveries.unowed += 1;
             }
-            let Some(facts) = facts.filter(|_| publish.due >= span.opened) else { continue };
+            let Some(facts) = facts.filter(|_| due >= span.opened) else { continue };
             deliveries.expected += 1;
             match arrived {
                 Some(true) => deliveries.live += 1,
