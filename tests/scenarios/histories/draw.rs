@@ -54,6 +54,7 @@ pub(super) struct Mischief {
 
 impl Mischief {
     pub(super) fn of(draw: &mut Draw) -> Self {
+        let rarely = draw.chance(0.1);
         let mut level = || draw.pick(&[0.0, 0.0, 0.05, 0.4]);
         Self {
             lost: level(),
@@ -66,7 +67,7 @@ impl Mischief {
             answer: level(),
             double: level(),
             mute: level(),
-            unplaced: level(),
+            unplaced: if rarely { level() } else { 0.0 },
             late: level(),
         }
     }

@@ -161,7 +161,11 @@ impl Court<'_> {
         let now = self.now;
         match &step.what {
             What::Ordered { order: Order::Start, .. } => {}
-            What::Ordered { client, order: Order::Leave } => self.end_span(*client, Some(now)),
+            What::Ordered { client, order: Order::Leave } => {
+                // It breaks off the bridge that is open, if there is one: nothing more is to be expected of that.
+                self.clients[*client as usize].bridge_over(false, false);
+                self.end_span(*client, Some(now));
+            }
             What::Hello { client, .. } => self.hello(*client),
             What::Streamed { client, late, message, .. } => {
                 if self.clients[*client as usize].connection.is_some() {

@@ -125,7 +125,7 @@ impl Publishes {
         self.by_key.iter()
     }
 
-    /// Events of which two ids or positions were seen, by tenant.
+    /// Events of which two ids or positions were told, by answers, clients or audit; by tenant.
     pub(super) fn double_stored(&self) -> Vec<u64> {
         let people = &self.people;
         let mut counts = vec![0; people.tenants() as usize];
@@ -255,7 +255,9 @@ impl Publish {
         let created = self.created().filter(|created| created.0 < closed);
         let created = created.map(|(order, _, id, position)| (order, id, position));
         let seen = self.sightings.iter().map(|&(order, _, id, position)| (order, id, position));
-        let all: Vec<_> = created.into_iter().chain(seen).filter(|copy| copy.0 < order).collect();
+        let audited = self.audited.map(|(order, _, position)| (order, 0, position));
+        let all: Vec<_> =
+            created.into_iter().chain(seen).chain(audited).filter(|copy| copy.0 < order).collect();
         let ids: BTreeSet<u64> = all.iter().map(|copy| copy.1).filter(|&id| id != 0).collect();
         let positions: BTreeSet<u64> = all.iter().filter_map(|copy| copy.2).collect();
         ids.len().max(positions.len())
