@@ -1,5 +1,7 @@
 //! Scenarios in virtual time: profile text in, counted books out. No socket, no waiting.
 
+#[path = "scenarios/asked.rs"]
+mod asked;
 #[path = "scenarios/books.rs"]
 mod books;
 #[path = "scenarios/compare.rs"]

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use wavesoak::profile::Profile;
 use wavesoak::simulator::trace::Trace;
 use wavesoak::simulator::{Simulated, simulate_traced};
+use wavesoak::time::Timestamp;
 
 use crate::oracle::{self, Judged};
 
@@ -25,7 +27,7 @@ fn compare(profile: &Profile, run: &Simulated, trace: &Trace) -> Vec<String> {
     for (index, tenant) in run.collected.tenants.iter().enumerate() {
         let mut told = counts(&tenant.deliveries);
         let mut should = counts(&judged.deliveries[index]);
-        stores(&mut should, &mut told, run, &judged, index, &mut found);
+        stores(&mut should, &mut told, profile, run, &judged, index, &mut found);
         told.insert("double_stored".to_owned(), tenant.publishes.double_stored.into());
         should.insert("double_stored".to_owned(), judged.double_stored[index].into());
         for (name, should) in &should {
@@ -61,6 +63,7 @@ pub(crate) fn counts(deliveries: &impl serde::Serialize) -> Map<String, Value> {
 fn stores(
     should: &mut Map<String, Value>,
     told: &mut Map<String, Value>,
+    profile: &Profile,
     run: &Simulated,
     judged: &Judged,
     tenant: usize,
@@ -75,7 +78,11 @@ fn stores(
         should.insert(name.to_owned(), if good { own } else { nearest }.into());
     }
     should.insert("unaudited".to_owned(), unaudited.into());
-    let excused = judged.stores.troubled
+    // The drain's deadline cuts the audit short.
+    let phases: Duration = profile.phases.iter().map(|phase| phase.duration).sum();
+    let cut_short = run.ended >= Timestamp::ZERO + phases + profile.drain.deadline;
+    let excused = cut_short
+        || judged.stores.troubled
         || run.collected.harness.refused.contains_key("audit_queue")
         || run.collected.harness.stopped_by.is_some();
     if unaudited > 0 && !excused {

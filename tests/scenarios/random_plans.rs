@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use wavesoak::profile::Profile;
 
+use crate::asked::asked;
 use crate::compare::disagreements;
 use crate::random_profile::random_profile;
 use crate::shrink::shrink;
@@ -35,11 +36,6 @@ fn random_plans() {
         show(number);
     }
     assert!(failed.is_empty(), "the ledger and the oracle disagree on the plans {failed:?}");
-}
-
-fn asked(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} = {text:?} is not a number")))
 }
 
 fn play_all(first: u64, plans: u64, threads: u64) -> Vec<u64> {

@@ -43,9 +43,11 @@ clients = "100%"
 interval = "60s"
 "#;
 
+type Make = fn(&mut Draw, &Profile) -> FaultKind;
+
 /// Every kind of fault with what draws it: a new kind is a new line. The number is how often it is drawn beside the
 /// others.
-const KINDS: &[(u32, fn(&mut Draw, &Profile) -> FaultKind)] = &[
+const KINDS: &[(u32, Make)] = &[
     (4, |draw, _| FaultKind::Reset(draw.share())),
     (4, |draw, _| FaultKind::Silent(draw.share())),
     (2, |draw, _| FaultKind::ExpireToken(draw.share())),

@@ -24,6 +24,7 @@ use wavesoak::session::{Observation, Order};
 use wavesoak::simulator::trace::{Step, Store, Trace, What};
 use wavesoak::time::Timestamp;
 
+use crate::asked::asked;
 use crate::compare::{counts, unbalanced};
 use crate::oracle::{self, Key};
 use crate::play::parse;
@@ -38,7 +39,6 @@ const HISTORIES: u64 = 3_000;
 
 #[test]
 fn random_histories() {
-    let asked = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let first = asked("WAVESOAK_SEED").unwrap_or(0);
     let histories = asked("WAVESOAK_HISTORIES").unwrap_or(HISTORIES);
     let (mut failed, mut skipped) = (Vec::new(), 0);
