@@ -5,6 +5,7 @@ pub mod clock;
 pub mod cookies;
 pub mod endpoint;
 pub mod fleet;
+pub mod frames;
 pub mod http;
 pub mod line;
 pub mod minter;

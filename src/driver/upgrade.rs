@@ -1,7 +1,7 @@
 //! The client's half of the WebSocket handshake.
 //!
-//! The library's own leaves its 4 KiB handshake buffer behind as the read buffer of the connection for as long as that
-//! lives, which is more than all the rest of a client. This one hands over what came after the answer, and no more.
+//! Key, request and head of the answer are tungstenite's; its own handshake would end in its own reader, with a read buffer
+//! for every connection.
 
 use std::io;
 
@@ -9,11 +9,9 @@ use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SET_COOKIE, UPGRADE};
 use http::{HeaderMap, StatusCode};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::client::{Response, generate_request};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::handshake::machine::TryParse as _;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::endpoint::is_local;
 use crate::session::ConnectFailure;
@@ -24,8 +22,16 @@ const HEAD_MAX: usize = 16 * 1024;
 /// `Set-Cookie` headers of one answer that are looked at.
 const COOKIES_MAX: usize = 16;
 
-/// Sends the request and reads its answer; on 101 the connection is a WebSocket's, and the `Set-Cookie` headers of the
-/// answer come with it.
+/// A connection that is a WebSocket's from now on.
+pub(super) struct Upgraded {
+    pub(super) socket: TcpStream,
+    /// What came behind the answer already.
+    pub(super) rest: Vec<u8>,
+    /// The `Set-Cookie` headers of the answer.
+    pub(super) cookies: Vec<Box<str>>,
+}
+
+/// Sends the request and reads its answer.
 ///
 /// # Errors
 ///
@@ -34,8 +40,7 @@ const COOKIES_MAX: usize = 16;
 pub(super) async fn upgrade(
     mut socket: TcpStream,
     request: http::Request<()>,
-    config: WebSocketConfig,
-) -> Result<(WebSocketStream<TcpStream>, Vec<Box<str>>), ConnectFailure> {
+) -> Result<Upgraded, ConnectFailure> {
     let (request, key) = generate_request(request).map_err(|_| ConnectFailure::Local)?;
     socket.write_all(&request).await.map_err(|error| io_failure(&error))?;
     let (head, rest) = read_head(&mut socket).await?;
@@ -50,7 +55,7 @@ pub(super) async fn upgrade(
     }
     let cookies = headers.get_all(SET_COOKIE).iter().filter_map(|value| value.to_str().ok());
     let cookies = cookies.take(COOKIES_MAX).map(Box::from).collect();
-    Ok((WebSocketStream::from_partially_read(socket, rest, Role::Client, Some(config)).await, cookies))
+    Ok(Upgraded { socket, rest, cookies })
 }
 
 /// What an error of the transport is to a client that connects.

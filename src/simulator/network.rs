@@ -291,6 +291,6 @@ impl World {
             }
             affected += 1;
         }
-        self.conductor.handle(self.now, Event::Planted { fault, affected });
+        self.tell(Event::Planted { fault, affected });
     }
 }

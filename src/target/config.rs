@@ -118,7 +118,8 @@ impl PlantedFault {
     fn new(index: u32, fault: &Fault, population: &Population) -> Option<Self> {
         let kind = match &fault.kind {
             FaultKind::Reset(_) | FaultKind::Silent(_) | FaultKind::ExpireToken(_) => return None,
-            FaultKind::PodKill(pod) => PlantedKind::PodKill { pod: *pod },
+            // A profile counts pods from 0; the target names them from 1.
+            FaultKind::PodKill(pod) => PlantedKind::PodKill { pod: pod.map(|pod| pod + 1) },
             FaultKind::IdleTimeout(timeout) => PlantedKind::IdleTimeout { timeout: *timeout },
             FaultKind::RefusePublishes => PlantedKind::RefusePublishes,
             FaultKind::RejectTokens(share) => {

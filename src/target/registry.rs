@@ -73,6 +73,12 @@ impl Registry {
         })
     }
 
+    /// The participant of this name in this tenant, if there is one.
+    pub(super) fn find_participant(&self, tenant: &str, username: &str) -> Option<ParticipantIx> {
+        let tenant = *self.by_name.get(tenant)?;
+        self.tenant(tenant).by_username.get(username).copied()
+    }
+
     pub(super) fn add_room(&mut self, tenant: TenantIx, id: Uuid) -> RoomIx {
         let index = RoomIx(self.rooms.len());
         self.rooms.push(Room {

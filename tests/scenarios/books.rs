@@ -103,3 +103,10 @@ fn a_seed_reproduces_a_run_to_the_bit() {
     assert_eq!(tell(7), tell(7));
     assert_ne!(tell(7), tell(8));
 }
+
+#[test]
+fn the_pods_gauge_agrees_with_the_clients() {
+    let run = play(&small(5, ""));
+    let connections = run.collected.server.ws_connections;
+    assert_eq!((connections.before, connections.peak), (Some(0), Some(40)));
+}

@@ -138,6 +138,8 @@ pub struct Ledger {
     deliveries: Vec<Deliveries>,
     double_stored: Vec<u64>,
     words: VecDeque<Word>,
+    /// The run has ended: no span opens any more.
+    closed: bool,
     /// Of `undecided`: of clients that were down for the harness's own reasons.
     pub undecided_by_harness: u64,
     /// Bounds that were hit, with how often.
@@ -164,6 +166,7 @@ impl Ledger {
             deliveries: vec![Deliveries::default(); tenants],
             double_stored: vec![0; tenants],
             words: VecDeque::new(),
+            closed: false,
             undecided_by_harness: 0,
             refused: BTreeMap::new(),
             people,
@@ -175,7 +178,7 @@ impl Ledger {
         self.rooms[room as usize].issue(n);
     }
 
-    /// The event's first attempt is about to leave.
+    /// An attempt is about to leave, and none has written a byte yet.
     pub fn sending(&mut self, room: u32, n: u32) {
         let floor = self.tenant_high[self.people.tenant_of_room(room) as usize];
         if let Some(record) = self.rooms[room as usize].get_mut(n) {
@@ -187,7 +190,12 @@ impl Ledger {
     pub fn ended(&mut self, now: Timestamp, ended: &Ended) {
         let (room, Some(n)) = (ended.room, ended.n) else { return };
         let tenant = self.people.tenant_of_room(room) as usize;
-        let Some(record) = self.rooms[room as usize].get_mut(n) else { return };
+        // What has no end when the books are closed is settled then.
+        let Some(record) =
+            self.rooms[room as usize].get_mut(n).filter(|record| record.state == State::Pending)
+        else {
+            return;
+        };
         record.sent = ended.sent.unwrap_or(Timestamp::MAX);
         match &ended.outcome {
             Outcome::Acknowledged { id, position } => {
@@ -256,8 +264,7 @@ impl Ledger {
             Observation::SyncSent { since } => {
                 let client = &mut self.clients[client as usize];
                 client.apply_page_cursor();
-                client.cursor = client.cursor.max(*since);
-                client.evidence.requested(now, *since);
+                client.requested(now, *since);
             }
             Observation::SyncPage { next_cursor, .. } => {
                 let client = &mut self.clients[client as usize];
@@ -267,7 +274,7 @@ impl Ledger {
             Observation::BridgeEnded { complete, .. } => self.bridge_ended(now, client, *complete),
             Observation::Hello { position, info, .. } => {
                 self.hello(now, client, *position, info);
-                if !self.clients[client as usize].in_span {
+                if !self.clients[client as usize].in_span && !self.closed {
                     self.open_span(client, first_n, leaves_at());
                 }
             }
@@ -283,9 +290,15 @@ impl Ledger {
                     self.close_span(now, client, was_live);
                 }
             }
+            Observation::Ready => {
+                let client = &mut self.clients[client as usize];
+                client.past.position = client.past.position.max(std::mem::take(&mut client.waiting));
+                client.dirty = true;
+            }
             Observation::Stopped(StopReason::Left) => self.close_span(now, client, false),
-            _ => {}
+            _ => return,
         }
+        self.holds(client);
     }
 
     /// What the ledger has to say.
@@ -313,6 +326,12 @@ impl Ledger {
         &self.refused
     }
 
+    /// What the client's position is now, others of its tenant know to be taken.
+    pub(super) fn holds(&mut self, client: u32) {
+        let high = &mut self.tenant_high[self.people.tenant_of(client) as usize];
+        *high = self.clients[client as usize].past.position.max(*high);
+    }
+
     fn bridge_began(&mut self, client: u32, position: Position, poll: bool) {
         for track in self.tracks_of(client) {
             if let Some(extra) = &mut self.tracks[track].extra {
@@ -320,8 +339,11 @@ impl Ledger {
             }
         }
         let client = &mut self.clients[client as usize];
-        client.floor = client.floor.max(position);
-        client.evidence.open = Some(Box::new(Bridge { poll, requests: Vec::new() }));
+        client.apply_page_cursor();
+        client.past.floor = client.past.floor.max(position);
+        client.past.position = client.past.position.max(position);
+        client.waiting = 0;
+        client.open = Some(Box::new(Bridge { poll, requests: Vec::new() }));
         client.dirty = true;
     }
 
@@ -335,8 +357,9 @@ impl Ledger {
         let client = &mut self.clients[client as usize];
         client.apply_page_cursor();
         client.dirty = true;
-        let bridge = client.evidence.open.take().filter(|_| complete);
-        if bridge.is_some_and(|bridge| client.evidence.add(now, Item::Bridge(bridge))) {
+        if let Some(bridge) = client.open.take().filter(|_| complete)
+            && client.past.add_bridge(now, bridge)
+        {
             *self.refused.entry("ledger_evidence").or_default() += 1;
         }
     }
@@ -348,14 +371,14 @@ impl Ledger {
         let client = &mut self.clients[client as usize];
         client.apply_page_cursor();
         client.live = Some(Connection { hello: now, proved: Timestamp::ZERO, high: 0 });
-        client.floor = client.floor.max(position);
-        client.position = client.position.max(position);
-        client.info = Some(Box::new(info.clone()));
-        (client.connected_at, client.disconnected_at) = (now, Timestamp::MAX);
+        client.past.floor = client.past.floor.max(position);
+        client.past.position = client.past.position.max(position);
+        client.past.info = Some(Box::new(info.clone()));
+        (client.past.connected_at, client.past.disconnected_at) = (now, Timestamp::MAX);
         client.dirty = true;
-        let request = client.evidence.last_request.take().filter(|_| self.rules.sync_first);
-        let seam = request.map(|request| Item::Seam { request, hello: now, position });
-        if seam.is_some_and(|seam| client.evidence.add(now, seam)) {
+        if let Some(request) = client.last_request.take().filter(|_| self.rules.sync_first)
+            && client.past.add(now, Item::Seam { request, hello: now, position })
+        {
             *self.refused.entry("ledger_evidence").or_default() += 1;
         }
     }
@@ -363,10 +386,12 @@ impl Ledger {
     fn disconnected(&mut self, now: Timestamp, client: u32) -> bool {
         let state = &mut self.clients[client as usize];
         let Some(live) = state.live.take() else { return false };
-        state.disconnected_at = now;
+        state.past.disconnected_at = now;
+        state.waiting = 0;
         state.dirty = true;
         let item = Item::Connection { hello: live.hello, proved: live.proved };
-        if state.evidence.add(now, item) {
+        // One that was never proved past its own hello proves nothing.
+        if live.proved > live.hello && state.past.add(now, item) {
             *self.refused.entry("ledger_evidence").or_default() += 1;
         }
         for track in self.tracks_of(client) {
@@ -401,15 +426,6 @@ impl Ledger {
             .map(|(_, other)| other.position - 1)
             .min()
             .unwrap_or(Position::MAX)
-    }
-}
-
-impl Client {
-    /// The arrivals of a page have come in: its cursor has passed what it passes.
-    fn apply_page_cursor(&mut self) {
-        if let Some(cursor) = self.page_cursor.take() {
-            self.cursor = self.cursor.max(cursor);
-        }
     }
 }
 

@@ -15,17 +15,18 @@ use tokio::time::{Sleep, sleep_until};
 use super::mailbox::{Mail, Mailbox, Tally};
 use super::{Alive, Fleet};
 use crate::driver::api;
+use crate::driver::frames::Item;
 use crate::driver::http::{Answer, Call, Connection, Trouble, exchange};
 use crate::driver::publisher::{read_page, sync_trouble};
-use crate::driver::stream::{Opened, Received, Stream};
+use crate::driver::stream::{Opened, Stream};
 use crate::driver::tokens::{RefreshTrouble, Refreshing};
 use crate::session::{Action, ConnectFailure, Ending, Input, Observation, Output, Session};
 use crate::time::Timestamp;
 use crate::wire::{Frame, PONG, Position};
 use crate::worker::conductor::LineFault;
 
-/// Frames read in one turn before others get theirs.
-const FRAMES_PER_TURN: usize = 64;
+/// Reads in one turn before others get theirs.
+const READS_PER_TURN: usize = 4;
 
 /// One client.
 pub(super) struct Client {
@@ -195,26 +196,57 @@ impl Client {
 
     /// Reads what the socket has, up to a bound; `false`: there may be more.
     fn poll_socket(&mut self, cx: &mut Context<'_>) -> bool {
-        for _ in 0..FRAMES_PER_TURN {
+        for _ in 0..READS_PER_TURN {
             match &mut self.socket {
                 Socket::None | Socket::Silent(_) => return true,
                 Socket::Opening(opening) => match opening.as_mut().poll(cx) {
                     Poll::Pending => return true,
                     Poll::Ready(outcome) => self.opened(outcome, cx),
                 },
-                Socket::Open { stream, held_back } => match stream.poll_receive(cx) {
-                    Poll::Pending => {
-                        *held_back = false;
+                Socket::Open { .. } => {
+                    let mut buffer = self.fleet.line.read_buffer.take();
+                    let read = self.read(&mut buffer, cx);
+                    self.fleet.line.read_buffer.replace(buffer);
+                    if read.is_pending() {
                         return true;
                     }
-                    Poll::Ready(received) => {
-                        let held_back = *held_back;
-                        self.received(received, held_back, cx);
-                    }
-                },
+                }
             }
         }
         false
+    }
+
+    /// One read, and all that it brought.
+    fn read(&mut self, buffer: &mut Vec<u8>, cx: &mut Context<'_>) -> Poll<()> {
+        let Socket::Open { stream, held_back } = &mut self.socket else { return Poll::Ready(()) };
+        let filled = stream.poll_fill(cx, buffer);
+        let now = self.fleet.line.clock.now();
+        let late = *held_back || self.fleet.line.probe.is_late(now);
+        let piece = match filled {
+            Poll::Ready(Ok(filled)) => &buffer[..filled],
+            Poll::Ready(Err(ending)) => {
+                self.socket = Socket::None;
+                self.feed_at(now, Input::Closed(ending), cx);
+                return Poll::Ready(());
+            }
+            Poll::Pending => {
+                *held_back = false;
+                return Poll::Pending;
+            }
+        };
+        let mut at = 0;
+        // The session may let go of the connection at any frame: what came behind that one is nobody's.
+        while let Socket::Open { stream, .. } = &mut self.socket {
+            let Some(item) = stream.next(piece, &mut at) else {
+                stream.keep(&piece[at..]);
+                break;
+            };
+            if let Item::Ping(payload) = item {
+                stream.pong(payload, cx);
+            }
+            self.received(now, &item, late, cx);
+        }
+        Poll::Ready(())
     }
 
     fn opened(&mut self, outcome: Result<Opened, ConnectFailure>, cx: &mut Context<'_>) {
@@ -231,19 +263,24 @@ impl Client {
         }
     }
 
-    fn received(&mut self, received: Received, held_back: bool, cx: &mut Context<'_>) {
-        let now = self.fleet.line.clock.now();
-        let late = held_back || self.fleet.line.probe.is_late(now);
-        match received {
-            Received::Text(text) => {
-                let frame = Frame::parse(&text);
+    fn received(&mut self, now: Timestamp, item: &Item<'_>, late: bool, cx: &mut Context<'_>) {
+        match item {
+            Item::Text(text) => {
+                let frame = Frame::parse(text);
                 self.feed_at(now, Input::Frame { frame: &frame, late }, cx);
             }
-            Received::Ping => self.feed_at(now, Input::Ping { late }, cx),
-            Received::Odd(oddity) => self.feed_at(now, Input::OddFrame(oddity), cx),
-            Received::Closed(ending) => {
-                self.socket = Socket::None;
+            Item::Ping(_) => self.feed_at(now, Input::Ping { late }, cx),
+            Item::Odd(oddity) => self.feed_at(now, Input::OddFrame(*oddity), cx),
+            Item::Close(code, reason) => {
+                if let Socket::Open { stream, .. } = std::mem::replace(&mut self.socket, Socket::None) {
+                    stream.answer_close(*code, cx);
+                }
+                let ending = Ending::Close { code: *code, reason: (*reason).into() };
                 self.feed_at(now, Input::Closed(ending), cx);
+            }
+            Item::Broken => {
+                self.socket = Socket::None;
+                self.feed_at(now, Input::Closed(Ending::Protocol), cx);
             }
         }
     }

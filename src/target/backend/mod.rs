@@ -8,6 +8,7 @@
 //! looked up, never walked: the same calls give the same effects.
 
 mod account;
+mod contents;
 mod pods;
 mod publish;
 mod read;
@@ -17,6 +18,7 @@ mod stream;
 mod tests_support;
 
 pub use account::{Grant, Registered};
+pub use contents::Contents;
 pub use publish::Created;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};

@@ -124,7 +124,7 @@ impl Backend {
         Some(waiter)
     }
 
-    fn page(&self, who: ParticipantIx, since: Position, limit: u32) -> Page {
+    pub(super) fn page(&self, who: ParticipantIx, since: Position, limit: u32) -> Page {
         let participant = self.registry.participant(who);
         let limit = limit as usize;
         let mut positions: Vec<Position> = self.visible_after(participant, since).take(limit + 1).collect();
@@ -145,7 +145,7 @@ impl Backend {
         Merged { participant, rooms: rooms.collect() }
     }
 
-    fn events_at(&self, participant: &Participant, positions: &[Position]) -> Vec<Arc<Event>> {
+    pub(super) fn events_at(&self, participant: &Participant, positions: &[Position]) -> Vec<Arc<Event>> {
         let log = &self.registry.tenant(participant.tenant).log;
         positions.iter().filter_map(|&position| log.get(position).cloned()).collect()
     }

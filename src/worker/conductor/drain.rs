@@ -55,6 +55,10 @@ impl Drain {
         self.step == Step::Finished
     }
 
+    pub(super) fn books_are_closed(&self) -> bool {
+        matches!(self.step, Step::Auditing | Step::Finished)
+    }
+
     pub(super) fn name(&self) -> Option<&'static str> {
         match self.step {
             Step::Before => None,

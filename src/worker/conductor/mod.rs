@@ -181,6 +181,11 @@ impl Conductor {
         self.drain.is_finished()
     }
 
+    /// The spans have ended: what is owed to whom is settled, and only the audit goes on.
+    pub fn books_are_closed(&self) -> bool {
+        self.drain.books_are_closed()
+    }
+
     /// Clients that are live.
     pub fn live(&self) -> u64 {
         self.collector.connections.live()
@@ -298,7 +303,7 @@ impl Conductor {
         }
         self.publishing.pump(now, &self.plan);
         while let Some(publication) = self.publishing.poll() {
-            if let Some(n) = publication.n {
+            if let Some(n) = publication.n.filter(|_| publication.first_sent.is_none()) {
                 self.collector.ledger.sending(publication.room, n);
             }
             self.outbox.push_back(Command::Publish(publication));

@@ -180,6 +180,7 @@ fn line_to_target(
         tokens: Rc::new(tokens),
         probe: Rc::clone(probe),
         cookies: RefCell::new(vec![Cookies::default(); population.clients() as usize]),
+        read_buffer: RefCell::default(),
         connect_deadline: profile.client.connect_deadline,
         sync_deadline: profile.client.sync_deadline,
     }))
