@@ -43,28 +43,32 @@ clients = "100%"
 interval = "60s"
 "#;
 
-type Make = fn(&mut Draw, &Profile) -> FaultKind;
+/// `None`: the profile has nothing that it could hit.
+type Make = fn(&mut Draw, &Profile) -> Option<FaultKind>;
 
 /// Every kind of fault with what draws it: a new kind is a new line. The number is how often it is drawn beside the
 /// others.
 const KINDS: &[(u32, Make)] = &[
-    (4, |draw, _| FaultKind::Reset(draw.share())),
-    (4, |draw, _| FaultKind::Silent(draw.share())),
-    (2, |draw, _| FaultKind::ExpireToken(draw.share())),
+    (4, |draw, _| Some(FaultKind::Reset(draw.share()))),
+    (4, |draw, _| Some(FaultKind::Silent(draw.share()))),
+    (2, |draw, _| Some(FaultKind::ExpireToken(draw.share()))),
     (4, |draw, profile| {
-        FaultKind::PodKill(draw.chance(0.5).then(|| draw.from(0, profile.target.embedded.pods - 1)))
+        Some(FaultKind::PodKill(draw.chance(0.5).then(|| draw.from(0, profile.target.embedded.pods - 1))))
     }),
-    (2, |draw, _| FaultKind::IdleTimeout(draw.time(&[0.2, 0.5, 1.0, 3.0]))),
-    (1, |_, _| FaultKind::RefusePublishes),
-    (1, |draw, _| FaultKind::RejectTokens(draw.share())),
+    (2, |draw, profile| {
+        let proxied = profile.target.embedded.balancer.mode == BalancerMode::Proxy;
+        proxied.then(|| FaultKind::IdleTimeout(draw.time(&[0.2, 0.5, 1.0, 3.0])))
+    }),
+    (1, |_, _| Some(FaultKind::RefusePublishes)),
+    (1, |draw, _| Some(FaultKind::RejectTokens(draw.share()))),
     (6, |draw, profile| {
-        FaultKind::Lose(Lose {
+        Some(FaultKind::Lose(Lose {
             client: draw.from(0, profile.population.clients - 1),
             room: draw.from(0, profile.population.rooms_per_client - 1),
             first: draw.from(0, 40),
             count: draw.from(1, 30),
             store: draw.chance(0.5),
-        })
+        }))
     }),
 ];
 
@@ -159,8 +163,7 @@ fn faults(draw: &mut Draw, profile: &mut Profile) {
             drawn = drawn.saturating_sub(*weight);
             hit
         });
-        let Some((_, make)) = kind else { continue };
-        let kind = make(draw, profile);
+        let Some(kind) = kind.and_then(|(_, make)| make(draw, profile)) else { continue };
         let (at, lasts) = (millis(draw.0.random_range(0.0..end)), draw.time(&[0.3, 1.0, 3.0, 6.0]));
         let endless = draw.chance(0.1);
         let (at, duration) = match kind {

@@ -13,18 +13,45 @@
 //! - [`client`]: per client its connection, position and evidence, and per (client, room) a [`client::Track`]: a
 //!   watermark and, only when something is out of the ordinary, short interval lists;
 //! - [`arrival`]: what comes is classed at once: live, bridged, or a repeat of some kind;
-//! - [`sweep`]: once an interval, what did not come is opened as a gap, placed when it is final, and counted;
+//! - [`sweep`]: once an interval, what did not come is opened as a gap, placed when it is final, and counted (a late
+//!   arrival does not wait for that);
 //! - [`span`]: the end of a span settles what is left, and counts `expected` from the publishers' side alone, so
 //!   that `expected = live + bridged + missed_after_bridging + undecided` is a check and not a definition.
 //!
-//! # Repeats (ours, where design.md leaves room)
+//! # Rules (ours, where design.md leaves room)
 //!
-//! A *cycle* is the time from the end of one connection to the end of the next, bridge included. A repeat on the
-//! stream is a `duplicate` when this connection has brought it already, an `overlap` when it first came by sync in
-//! this cycle, else `redelivered`. A repeat by sync is a `duplicate` when this bridge has brought it already,
-//! `redelivered` when `since` had passed it, an `overlap` when the current or last connection had brought it, else
-//! `redelivered`. Repeats do not count as out of order. An arrival is late when it comes more than the lateness
-//! bound after the event was first sent.
+//! The oracle of `tests/scenarios/oracle` has the same rules as definitions over a whole trace; random plans and random
+//! histories hold the two against each other. No rule depends on when a sweep happens.
+//!
+//! - **Spans.** What is not owed in the span that is open is `unowed` on arrival, whatever an earlier span made of it:
+//!   what was due before the span's opening hello, everything between two spans, everything after the run's end. A
+//!   first arrival that turns out to have been acknowledged too shortly before a planned leave becomes `unowed` then.
+//! - **Final.** A gap is final when the lateness bound has passed since the acknowledgement, the client's position has
+//!   passed the event's, a proof holds, and no better proof is still to be had: none is as long as the connection that
+//!   should have brought the event, or a bridge that asked for it, is open. What arrives after that is `resurrected`,
+//!   once, and has arrived from then on; what arrives before is live or bridged, however late. A span that ends with
+//!   the client down has missed what was final by then. Only what happened up to its end can place what it missed.
+//! - **Known by then.** An arrival is judged by the outcomes known when it comes: what is still on its way to an answer
+//!   is not final, and no connection has omitted it.
+//! - **Rejected.** What is rejected or unsent is `unexpected` at each arrival, and nothing else; first arrivals that
+//!   came before the answer become `unexpected` with it. What is in no timetable is `unexpected` at each arrival.
+//! - **Unknown.** A publish that nobody has seen and that its one look-up does not find is owed to nobody, unless
+//!   somebody sees it later: then it is owed after all, acknowledged at that sighting. A copy that went astray counts
+//!   as a sighting. When the books are closed, what has no outcome yet is owed if it was seen.
+//! - **`stream_omitted`** is counted once for a client and event: when it comes, if a connection that has ended is
+//!   proved to have been able to bring it, or, if it comes by sync, the one that is open; or when it is missed, or left
+//!   undecided, with such a proof. What sync supplies before the proof is not counted.
+//! - **Repeats.** A *cycle* is the time from the end of one connection to the end of the next, bridge included; a
+//!   connection is one that has said hello. A repeat on the stream is a `duplicate` when this connection has brought it
+//!   already, an `overlap` when it first came by sync in this cycle, else `redelivered`. A repeat by sync is a
+//!   `duplicate` when this bridge (or poll) has brought it already, `redelivered` when `since` had passed it, an
+//!   `overlap` when the current or last connection had brought it, else `redelivered`. Once two ids or positions of an
+//!   event are known, it is `double_stored` and its repeats are not counted.
+//! - **Order, lateness, cursors.** `out_of_order`, `interleaved`, `late_live`, `late_bridged` and `below_cursor` are
+//!   counted over first arrivals alone, those included that are not owed in the end. An arrival is late when it comes
+//!   more than the lateness bound after the event was first sent. A page's own cursor has not passed its own events.
+//! - **Bounds.** The ledger remembers a window of events per room, some pieces of evidence per client and some final
+//!   gaps; what falls out is counted in `refused`, and may turn up as `missed_unplaced` or `redelivered`.
 
 mod arrival;
 mod client;
