@@ -18,5 +18,7 @@ mod play;
 mod random_plans;
 #[path = "scenarios/random_profile.rs"]
 mod random_profile;
+#[path = "scenarios/rules.rs"]
+mod rules;
 #[path = "scenarios/shrink.rs"]
 mod shrink;
