@@ -9,11 +9,9 @@
 //!
 //! A disagreement prints the number, what differs, the command that repeats it, and a plan made small, as a profile.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use wavesoak::profile::Profile;
 
-use crate::asked::asked;
+use crate::asked::{asked, over_numbers, say};
 use crate::compare::disagreements;
 use crate::random_profile::random_profile;
 use crate::shrink::shrink;
@@ -29,38 +27,16 @@ const SHOWN: usize = 3;
 fn random_plans() {
     let first = asked("WAVESOAK_SEED").unwrap_or(0);
     let plans = asked("WAVESOAK_PLANS").unwrap_or(PLANS);
-    let threads = asked("WAVESOAK_THREADS").unwrap_or(1).clamp(1, 64);
-    let failed = play_all(first, plans, threads);
-    println!("random plans: {plans} plans, {} disagreements, seeds {first}..{}", failed.len(), first + plans);
+    let threads = asked("WAVESOAK_THREADS").unwrap_or(1);
+    let numbers = first..first + plans;
+    let (failed, took) =
+        over_numbers(numbers.clone(), threads, |number| !disagreements(&random_profile(number)).is_empty());
+    let count = failed.len();
+    say(&format!("random plans: {plans} plans, {count} disagreements, seeds {numbers:?}, {took:.1?}"));
     for &number in failed.iter().take(SHOWN) {
         show(number);
     }
     assert!(failed.is_empty(), "the ledger and the oracle disagree on the plans {failed:?}");
-}
-
-fn play_all(first: u64, plans: u64, threads: u64) -> Vec<u64> {
-    let next = AtomicU64::new(first);
-    let play = || {
-        let mut failed = Vec::new();
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            if number >= first + plans {
-                return failed;
-            }
-            if !disagreements(&random_profile(number)).is_empty() {
-                failed.push(number);
-            }
-        }
-    };
-    let mut failed: Vec<u64> = std::thread::scope(|scope| {
-        let players: Vec<_> = (0..threads).map(|_| scope.spawn(play)).collect();
-        players
-            .into_iter()
-            .flat_map(|player| player.join().expect("a plan that panics fails the test"))
-            .collect()
-    });
-    failed.sort_unstable();
-    failed
 }
 
 fn show(number: u64) {

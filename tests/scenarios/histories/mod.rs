@@ -15,6 +15,7 @@ mod publishing;
 mod server;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use wavesoak::collector::ledger::{Ledger, Rules, Word};
@@ -24,7 +25,7 @@ use wavesoak::session::{Observation, Order};
 use wavesoak::simulator::trace::{Step, Store, Trace, What};
 use wavesoak::time::Timestamp;
 
-use crate::asked::asked;
+use crate::asked::{asked, over_numbers, say};
 use crate::compare::{counts, unbalanced};
 use crate::oracle::{self, Key};
 use crate::play::parse;
@@ -41,19 +42,20 @@ const HISTORIES: u64 = 3_000;
 fn random_histories() {
     let first = asked("WAVESOAK_SEED").unwrap_or(0);
     let histories = asked("WAVESOAK_HISTORIES").unwrap_or(HISTORIES);
-    let (mut failed, mut skipped) = (Vec::new(), 0);
-    for number in first..first + histories {
-        match disagreements(number, STEPS) {
-            Some(wrong) if !wrong.is_empty() => failed.push(number),
-            Some(_) => {}
-            None => skipped += 1,
-        }
-    }
-    let count = failed.len();
-    println!(
-        "random histories: {histories} histories, {count} disagreements, {skipped} beyond the ledger's bounds, seeds {first}..{}",
-        first + histories
-    );
+    let threads = asked("WAVESOAK_THREADS").unwrap_or(1);
+    let (numbers, skipped) = (first..first + histories, AtomicU64::new(0));
+    let (failed, took) =
+        over_numbers(numbers.clone(), threads, |number| match disagreements(number, STEPS) {
+            Some(wrong) => !wrong.is_empty(),
+            None => {
+                skipped.fetch_add(1, Ordering::Relaxed);
+                false
+            }
+        });
+    let (count, skipped) = (failed.len(), skipped.into_inner());
+    say(&format!(
+        "random histories: {histories} histories, {count} disagreements, {skipped} beyond the ledger's bounds, seeds {numbers:?}, {took:.1?}"
+    ));
     if let Some(&number) = failed.first() {
         show(number);
     }
