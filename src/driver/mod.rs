@@ -8,6 +8,7 @@ pub mod fleet;
 pub mod http;
 pub mod line;
 pub mod minter;
+mod muffled;
 pub mod preflight;
 pub mod provision;
 pub mod publisher;

@@ -10,7 +10,6 @@ use std::time::Duration;
 use futures::{Sink as _, SinkExt as _, Stream as _, StreamExt as _};
 use http::header::{CONNECTION, COOKIE, HOST, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION};
 use http::header::{SET_COOKIE, UPGRADE, USER_AGENT};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
@@ -20,6 +19,7 @@ use tokio_tungstenite::tungstenite::{Error, Utf8Bytes, error::ProtocolError};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::endpoint::{Endpoint, is_local};
+use super::muffled::Muffled;
 use crate::secret::Secret;
 use crate::session::{ConnectFailure, Ending, Oddity};
 
@@ -37,7 +37,7 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// An upgraded connection.
 pub struct Stream {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<Muffled>,
     /// Something that we wrote waits for the socket.
     unflushed: bool,
     /// The connection is of no more use, and this is what its end will be told as.
@@ -80,7 +80,7 @@ impl Stream {
     ) -> Result<Opened, ConnectFailure> {
         let request = upgrade(endpoint, token, cookie, agent).map_err(|_| ConnectFailure::Local)?;
         let opened = timeout_at(deadline, async {
-            let socket = endpoint.connect().await.map_err(|error| io_failure(&error))?;
+            let socket = Muffled::new(endpoint.connect().await.map_err(|error| io_failure(&error))?);
             client_async_with_config(request, socket, Some(config())).await.map_err(|error| failure(&error))
         });
         let (socket, response) = opened.await.map_err(|_| ConnectFailure::Timeout)??;
@@ -144,10 +144,25 @@ impl Stream {
         let _ = timeout(LINGER, parting).await;
     }
 
+    /// Keeps pongs (and whatever else it would write) from leaving, or lets them leave again.
+    pub fn mute(&mut self, mute: bool) {
+        self.socket.get_mut().muffled = mute;
+    }
+
+    /// Reads until something has come that is no ping: hello, on a stream that was just opened.
+    pub async fn first(&mut self) -> Received {
+        loop {
+            match std::future::poll_fn(|cx| self.poll_receive(cx)).await {
+                Received::Ping => {}
+                other => return other,
+            }
+        }
+    }
+
     /// Drops the connection with a reset, as a network would.
     pub fn reset(self) {
         // Without it the connection ends by FIN, which is less than was asked for but an end all the same.
-        let _ = self.socket.get_ref().set_zero_linger();
+        let _ = self.socket.get_ref().tcp.set_zero_linger();
     }
 
     fn flush(&mut self, cx: &mut Context<'_>) {
@@ -221,7 +236,7 @@ mod tests {
     use std::future::poll_fn;
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
     use tokio::runtime::{Builder, LocalOptions};
     use tokio::task::spawn_local;
 

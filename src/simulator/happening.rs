@@ -21,6 +21,8 @@ pub(super) enum Happening {
     Dialled { link: u64 },
     /// Something reaches the client.
     Arrived { link: u64, parcel: Parcel },
+    /// A slow client looks at what has reached it.
+    ReadSlowly { link: u64 },
     /// Something reaches the pod.
     Sent { link: u64, parcel: Upward },
     /// Has the connection been idle for too long?

@@ -208,6 +208,7 @@ impl World {
                     self.deliver(conn.0, network::Parcel::Close { code, reason });
                 }
                 Effect::Reset(conn) => self.deliver(conn.0, network::Parcel::Reset),
+                Effect::Fin(conn) => self.deliver(conn.0, network::Parcel::Eof),
                 Effect::SyncReady { waiter, page } => self.sync_ready(waiter.0, Ok(page)),
                 Effect::SyncGone(waiter) => self.sync_ready(waiter.0, Err(session::SyncTrouble::Network)),
                 Effect::Log(_) => {}
@@ -306,6 +307,7 @@ impl World {
             }
             Happening::Dialled { link } => self.dialled(link),
             Happening::Arrived { link, parcel } => self.arrived(link, parcel),
+            Happening::ReadSlowly { link } => self.read_slowly(link),
             Happening::Sent { link, parcel } => self.received_by_pod(link, &parcel),
             Happening::IdleCheck { link } => self.idle_check(link),
             Happening::Asked { request } => self.asked(request),

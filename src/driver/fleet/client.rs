@@ -3,13 +3,14 @@
 //!
 //! What lives as long as the client is kept small; what is large is short-lived and boxed (connecting, requests).
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::future::LocalBoxFuture;
+use tokio::task::spawn_local;
 use tokio::time::{Sleep, sleep_until};
 
 use super::mailbox::{Mail, Mailbox, Tally};
@@ -19,7 +20,7 @@ use crate::driver::http::{Answer, Call, Connection, Trouble, exchange};
 use crate::driver::publisher::{read_page, sync_trouble};
 use crate::driver::stream::{Opened, Received, Stream};
 use crate::driver::tokens::{RefreshTrouble, Refreshing};
-use crate::session::{Action, ConnectFailure, Ending, Input, Observation, Output, Session};
+use crate::session::{Action, ConnectFailure, Ending, Input, Observation, Output, Session, SyncTrouble};
 use crate::time::Timestamp;
 use crate::wire::{Frame, PONG, Position};
 use crate::worker::conductor::LineFault;
@@ -38,10 +39,14 @@ pub(super) struct Client {
     /// outage.
     http: Option<Connection>,
     sync: Option<LocalBoxFuture<'static, Synced>>,
+    /// Id of the sync request that was made last.
+    asked: Option<u32>,
     refresh: Option<Refreshing>,
     timer: Option<Pin<Box<Sleep>>>,
     /// When the timer is due; it may be earlier than the session needs, never later.
     armed: Timestamp,
+    /// A planted outage: no stream opens; with `false`, no request gets through either.
+    outage: Option<bool>,
     /// Something was begun that has not been polled yet.
     begun: bool,
     ended: bool,
@@ -54,6 +59,12 @@ enum Socket {
         stream: Stream,
         /// What comes out first was held back by a silence that we planted.
         held_back: bool,
+    },
+    /// A planted slow reader: what has come is read only when its time is there.
+    Slow {
+        stream: Stream,
+        by: Duration,
+        next: Pin<Box<Sleep>>,
     },
     /// A planted black hole: open, and nobody reads or writes.
     Silent(Stream),
@@ -76,9 +87,11 @@ impl Client {
             socket: Socket::None,
             http: None,
             sync: None,
+            asked: None,
             refresh: None,
             timer: None,
             armed: Timestamp::MAX,
+            outage: None,
             begun: false,
             ended: false,
         }
@@ -100,16 +113,51 @@ impl Client {
     }
 
     /// Does to the connection what a network would do; only a connection that is open can be hit.
-    fn suffer(&mut self, line: LineFault, tally: &Tally, cx: &mut Context<'_>) {
+    fn suffer(&mut self, line: LineFault, tally: &Rc<Tally>, cx: &mut Context<'_>) {
+        match line {
+            LineFault::Outage { sync } => return self.lose_network(sync, tally, cx),
+            LineFault::Restore => return self.outage = None,
+            LineFault::SameToken => return self.sign_in_elsewhere(tally),
+            _ => {}
+        }
         match (line, std::mem::replace(&mut self.socket, Socket::None)) {
-            (LineFault::Reset, Socket::Open { stream, .. } | Socket::Silent(stream)) => {
+            (
+                LineFault::Reset,
+                Socket::Open { stream, .. } | Socket::Slow { stream, .. } | Socket::Silent(stream),
+            ) => {
                 tally.hit();
                 self.cut(stream, cx);
             }
-            (LineFault::ExpireToken, Socket::Open { stream, .. } | Socket::Silent(stream)) => {
+            (
+                LineFault::ExpireToken,
+                Socket::Open { stream, .. } | Socket::Slow { stream, .. } | Socket::Silent(stream),
+            ) => {
                 tally.hit();
                 self.fleet.line.tokens.expire(self.number);
                 self.cut(stream, cx);
+            }
+            (LineFault::Close, Socket::Open { stream, .. }) => {
+                tally.hit();
+                drop(stream);
+                self.feed(Input::Closed(Ending::Eof), cx);
+            }
+            (LineFault::Mute | LineFault::Unmute, Socket::Open { mut stream, held_back }) => {
+                let mute = line == LineFault::Mute;
+                stream.mute(mute);
+                self.socket = Socket::Open { stream, held_back };
+                if mute {
+                    tally.hit();
+                }
+            }
+            (LineFault::Slow(by), Socket::Open { stream, .. }) => {
+                tally.hit();
+                let next = Box::pin(sleep_until(self.fleet.line.deadline(by)));
+                self.socket = Socket::Slow { stream, by, next };
+                self.begun = true;
+            }
+            (LineFault::Unslow, Socket::Slow { stream, .. }) => {
+                self.socket = Socket::Open { stream, held_back: true };
+                self.begun = true;
             }
             (LineFault::Silence, Socket::Open { stream, .. }) => {
                 tally.hit();
@@ -128,8 +176,37 @@ impl Client {
         self.feed(Input::Closed(Ending::Reset), cx);
     }
 
+    /// The network is down: streams and, with `sync` false, requests break off, and new ones fail.
+    fn lose_network(&mut self, sync: bool, tally: &Tally, cx: &mut Context<'_>) {
+        tally.hit();
+        self.outage = Some(sync);
+        if !sync {
+            self.http = None;
+            self.begun |= self.sync.is_some();
+        }
+        match std::mem::replace(&mut self.socket, Socket::None) {
+            Socket::None => {}
+            Socket::Opening(_) => self.feed(Input::ConnectFailed(ConnectFailure::Network), cx),
+            Socket::Open { stream, .. } | Socket::Slow { stream, .. } | Socket::Silent(stream) => {
+                self.cut(stream, cx);
+            }
+        }
+    }
+
+    /// Somebody else opens a stream with the same token, sees its hello and goes.
+    fn sign_in_elsewhere(&self, tally: &Rc<Tally>) {
+        let (fleet, number, tally) = (Rc::clone(self.fleet()), self.number, Rc::clone(tally));
+        drop(spawn_local(async move {
+            let Ok(mut opened) = Box::pin(open(fleet, number)).await else { return };
+            if matches!(opened.stream.first().await, Received::Text(_)) {
+                tally.hit();
+                opened.stream.leave().await;
+            }
+        }));
+    }
+
     fn end(&mut self) {
-        if let Socket::Open { stream, .. } = std::mem::replace(&mut self.socket, Socket::None) {
+        if let Socket::Open { stream, .. } | Socket::Slow { stream, .. } = std::mem::replace(&mut self.socket, Socket::None) {
             self.fleet().part(stream);
         }
         self.ended = true;
@@ -164,23 +241,27 @@ impl Client {
     fn act(&mut self, action: Action, cx: &mut Context<'_>) {
         match action {
             Action::Connect => {
-                self.socket = Socket::Opening(Box::pin(open(Rc::clone(self.fleet()), self.number)));
+                self.socket = Socket::Opening(match self.outage {
+                    Some(_) => Box::pin(ready(Err(ConnectFailure::Network))),
+                    None => Box::pin(open(Rc::clone(self.fleet()), self.number)),
+                });
                 self.begun = true;
             }
             Action::Disconnect { polite } => {
-                if let (Socket::Open { stream, .. }, true) =
+                if let (Socket::Open { stream, .. } | Socket::Slow { stream, .. }, true) =
                     (std::mem::replace(&mut self.socket, Socket::None), polite)
                 {
                     self.fleet().part(stream);
                 }
             }
             Action::Pong => {
-                if let Socket::Open { stream, .. } = &mut self.socket {
+                if let Socket::Open { stream, .. } | Socket::Slow { stream, .. } = &mut self.socket {
                     stream.send_text(PONG, cx);
                 }
             }
             Action::Sync { id, since, limit, timeout } => {
                 let request = SyncRequest { client: self.number, id, since, limit, timeout };
+                self.asked = Some(id);
                 self.sync = Some(Box::pin(sync(Rc::clone(self.fleet()), self.http.take(), request)));
                 self.begun = true;
             }
@@ -202,6 +283,7 @@ impl Client {
                     Poll::Pending => return true,
                     Poll::Ready(outcome) => self.opened(outcome, cx),
                 },
+                Socket::Slow { .. } => return self.poll_slowly(cx),
                 Socket::Open { stream, held_back } => match stream.poll_receive(cx) {
                     Poll::Pending => {
                         *held_back = false;
@@ -212,6 +294,24 @@ impl Client {
                         self.received(received, held_back, cx);
                     }
                 },
+            }
+        }
+        false
+    }
+
+    /// A slow reader takes all that has come, all of it late, and looks again after its time.
+    fn poll_slowly(&mut self, cx: &mut Context<'_>) -> bool {
+        for _ in 0..FRAMES_PER_TURN {
+            let Socket::Slow { stream, by, next } = &mut self.socket else { return false };
+            if next.as_mut().poll(cx).is_pending() {
+                return true;
+            }
+            match stream.poll_receive(cx) {
+                Poll::Pending => {
+                    let again = self.fleet.line.deadline(*by);
+                    next.as_mut().reset(again);
+                }
+                Poll::Ready(received) => self.received(received, true, cx),
             }
         }
         false
@@ -249,6 +349,9 @@ impl Client {
     }
 
     fn poll_requests(&mut self, cx: &mut Context<'_>) {
+        if self.outage == Some(false) {
+            return self.break_requests(cx);
+        }
         if let Some(sync) = &mut self.sync
             && let Poll::Ready(synced) = sync.as_mut().poll(cx)
         {
@@ -265,6 +368,18 @@ impl Client {
                 Err(trouble) => Input::RefreshFailed { refused: trouble == RefreshTrouble::Refused },
             };
             self.feed(input, cx);
+        }
+    }
+
+    /// No request gets through.
+    fn break_requests(&mut self, cx: &mut Context<'_>) {
+        if self.sync.take().is_some()
+            && let Some(id) = self.asked
+        {
+            self.feed(Input::SyncFailed { id, trouble: SyncTrouble::Network }, cx);
+        }
+        if self.refresh.take().is_some() {
+            self.feed(Input::RefreshFailed { refused: false }, cx);
         }
     }
 

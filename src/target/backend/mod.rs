@@ -8,6 +8,9 @@
 //! looked up, never walked: the same calls give the same effects.
 
 mod account;
+mod deliver;
+mod later;
+mod planted;
 mod pods;
 mod publish;
 mod read;
@@ -19,6 +22,7 @@ mod tests_support;
 pub use account::{Grant, Registered};
 pub use publish::Created;
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -36,14 +40,15 @@ use super::caller::Caller;
 use super::config::Config;
 use super::connection::{ConnId, Connection};
 use super::error::ApiError;
-use super::faults::{Faults, Verb};
+use super::faults::{Faults, client_number};
 use super::frame::Outgoing;
 use super::ids::Ids;
 use super::line::{LogEvent, LogLine};
 use super::page::{Page, Waiter, WaiterId};
 use super::registry::{ParticipantIx, Registry, TenantIx};
-use super::truth::Truth;
+use super::truth::{Deed, Truth};
 
+use later::{Later, LateAnswer};
 use pods::Pod;
 
 /// All pods over their shared store.
@@ -64,6 +69,10 @@ pub struct Backend {
     pings: VecDeque<(Timestamp, ConnId)>,
     waiters: HashMap<WaiterId, Waiter>,
     deadlines: BTreeSet<(Timestamp, WaiterId)>,
+    /// Answers that a planted fault holds back.
+    late_answers: HashMap<WaiterId, LateAnswer>,
+    /// What planted faults do later.
+    later: Later,
     faults: Faults,
     effects: VecDeque<Effect>,
     messages_dropped: u64,
@@ -84,10 +93,12 @@ pub enum Effect {
         /// Its code.
         code: u16,
         /// Its reason text (ours; a real server may leave it out).
-        reason: &'static str,
+        reason: Cow<'static, str>,
     },
-    /// End the connection without a word: its pod is dead.
+    /// End the connection by a reset: its pod is dead.
     Reset(ConnId),
+    /// End the connection in order, but without a close frame.
+    Fin(ConnId),
     /// Answer a blocked sync request.
     SyncReady {
         /// Which.
@@ -116,6 +127,8 @@ impl Backend {
             pings: VecDeque::new(),
             waiters: HashMap::new(),
             deadlines: BTreeSet::new(),
+            late_answers: HashMap::new(),
+            later: Later::default(),
             faults: Faults::new(config),
             effects: VecDeque::new(),
             messages_dropped: 0,
@@ -132,11 +145,12 @@ impl Backend {
     pub fn next_wake(&self) -> Option<Timestamp> {
         let ping = self.pings.front().map(|&(at, _)| at);
         let deadline = self.deadlines.first().map(|&(at, _)| at);
-        [ping, deadline].into_iter().flatten().min()
+        [ping, deadline, self.later.next()].into_iter().flatten().min()
     }
 
     /// Time has passed: pings, missed pongs, polls that waited long enough.
     pub fn tick(&mut self, now: Timestamp) {
+        self.do_later(now);
         self.ping_due(now);
         self.expire_waiters(now);
     }
@@ -154,9 +168,11 @@ impl Backend {
         if let Some(pod) = self.pod_to_kill(at) {
             let (connections, polls) = self.kill_pod(now, pod);
             let truth = self.faults.truth_mut(at);
-            truth.connections_reset += connections;
-            truth.polls_reset += polls;
+            truth.add(Deed::ConnectionReset, connections);
+            truth.add(Deed::PollReset, polls);
         }
+        self.afflict_streams(now, at);
+        self.afflict_metrics(at);
         Some(self.faults.take_affected(at))
     }
 
@@ -170,6 +186,7 @@ impl Backend {
             if let Some(pod) = killed.filter(|_| was_active) {
                 self.revive_pod(pod);
             }
+            self.heal_streams(at);
         }
         Some(self.faults.take_affected(at))
     }
@@ -190,9 +207,7 @@ impl Backend {
         if caller.expires <= now {
             return Err(ApiError::EXPIRED_TOKEN);
         }
-        if let Verb::Refuse(error) = self.faults.on_token(&caller.username) {
-            return Err(error);
-        }
+        self.faults.on_token(client_number(&caller.username))?;
         let tenant = self.registry.tenant_named(&caller.tenant, &self.ids, self.config.retention);
         self.limit_tenants(tenant);
         // An identity that never registered is taken in all the same (ours: no error is documented for it).

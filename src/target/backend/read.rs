@@ -3,17 +3,22 @@
 use std::collections::vec_deque::Iter;
 use std::iter::Peekable;
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::profile::Sync;
 use crate::time::Timestamp;
 use crate::wire::Position;
 
 use super::super::caller::Caller;
 use super::super::error::ApiError;
-use super::super::event::Event;
+use super::super::event::{Event, Mark};
+use super::super::faults::FaultIx;
 use super::super::page::{
     Direction, HistoryPage, HistoryQuery, Page, SyncQuery, SyncReply, Waiter, WaiterId,
 };
 use super::super::registry::{Membership, Participant, ParticipantIx};
+use super::super::truth::Deed;
+use super::later::{LateAnswer, Task};
 use super::{Backend, Effect};
 
 impl Backend {
@@ -33,7 +38,15 @@ impl Backend {
     ) -> Result<SyncReply, ApiError> {
         let participant = self.admit(now, pod, caller)?;
         let limit = query.limit.clamp(1, SyncQuery::LIMIT_MAX);
-        let page = self.page(participant, query.since, limit);
+        let late = self.refuse_sync(participant, query.since)?;
+        let page = self.answer(participant, query.since, limit);
+        if let Some((fault, by)) = late {
+            self.faults.truth_mut(fault).add(Deed::AnswerLate, 1);
+            self.later.at(now + by, Task::Answer(waiter));
+            self.pods[pod as usize].waiters.insert(waiter);
+            self.late_answers.insert(waiter, LateAnswer { pod, page });
+            return Ok(SyncReply::Waiting);
+        }
         if !page.events.is_empty() || query.timeout.is_zero() {
             return Ok(SyncReply::Page(page));
         }
@@ -94,8 +107,8 @@ impl Backend {
             let Some(Waiter { participant, since, limit, .. }) = self.waiters.get(&waiter).copied() else {
                 continue;
             };
-            let page = self.page(participant, since, limit);
-            if !page.events.is_empty() {
+            if !self.page(participant, since, limit).events.is_empty() {
+                let page = self.answer(participant, since, limit);
                 self.end_wait(waiter);
                 self.effects.push_back(Effect::SyncReady { waiter, page });
             }
@@ -110,18 +123,105 @@ impl Backend {
             }
             self.deadlines.pop_first();
             if let Some(Waiter { participant, since, limit, .. }) = self.end_wait(waiter) {
-                let page = self.page(participant, since, limit);
+                let page = self.answer(participant, since, limit);
                 self.effects.push_back(Effect::SyncReady { waiter, page });
             }
         }
     }
 
     pub(super) fn end_wait(&mut self, id: WaiterId) -> Option<Waiter> {
+        if let Some(late) = self.late_answers.remove(&id) {
+            self.pods[late.pod as usize].waiters.remove(&id);
+        }
         let waiter = self.waiters.remove(&id)?;
         self.deadlines.remove(&(waiter.deadline, id));
         self.pods[waiter.pod as usize].waiters.remove(&id);
         self.registry.participant_mut(waiter.participant).waiters.retain(|&own| own != id);
         Some(waiter)
+    }
+
+    /// The page, with what planted faults make of it.
+    fn answer(&mut self, who: ParticipantIx, since: Position, limit: u32) -> Page {
+        let planted = self.faults.on_sync(self.registry.participant(who).number);
+        let mut from = since;
+        for &(_, verb) in &planted {
+            if let Sync::Repeat { back } = verb {
+                from = since.saturating_sub(u64::from(back));
+            }
+        }
+        let mut page = self.page(who, from, limit);
+        let in_walk = self.registry.participant(who).walk == Some(since);
+        for (fault, verb) in planted {
+            match verb {
+                Sync::Repeat { .. } => {
+                    self.count_repeated(fault, &page, since, in_walk);
+                    let backwards = u64::from(page.next_cursor < since);
+                    self.faults.truth_mut(fault).add(Deed::CursorBackwards, backwards);
+                }
+                Sync::Skip if page.has_more => {
+                    page.next_cursor += 1;
+                    let skipped = self.page(who, page.next_cursor - 1, 1).events;
+                    let hit = skipped.first().is_some_and(|event| event.position == page.next_cursor);
+                    self.faults.truth_mut(fault).add(Deed::RowSkipped, u64::from(hit));
+                }
+                Sync::Backwards { back } if !page.has_more && since > 0 => {
+                    page.next_cursor = since.saturating_sub(u64::from(back));
+                    self.faults.truth_mut(fault).add(Deed::CursorBackwards, 1);
+                }
+                Sync::Skip | Sync::Backwards { .. } | Sync::Slow(_) | Sync::Fail { .. } | Sync::Retain { .. } => {}
+            }
+        }
+        self.count_omitted(who, since, &page);
+        let participant = self.registry.participant_mut(who);
+        participant.cursor = participant.cursor.max(since).max(page.next_cursor);
+        participant.walk = page.has_more.then_some(page.next_cursor);
+        page
+    }
+
+    /// Planted: no answer, or a late one.
+    fn refuse_sync(
+        &mut self,
+        who: ParticipantIx,
+        since: Position,
+    ) -> Result<Option<(FaultIx, Duration)>, ApiError> {
+        let participant = self.registry.participant(who);
+        let newest = self.registry.tenant(participant.tenant).log.newest();
+        let mut late = None;
+        for (fault, verb) in self.faults.on_sync(participant.number) {
+            let truth = self.faults.truth_mut(fault);
+            match verb {
+                Sync::Fail { status } => {
+                    truth.add(Deed::AnswerFailed, 1);
+                    return Err(ApiError::with_status(status));
+                }
+                Sync::Retain { keep } if since + u64::from(keep) < newest => {
+                    truth.add(Deed::AnswerGone, 1);
+                    return Err(ApiError::BEYOND_RETENTION);
+                }
+                Sync::Slow(by) => late = Some((fault, by)),
+                Sync::Retain { .. } | Sync::Skip | Sync::Repeat { .. } | Sync::Backwards { .. } => {}
+            }
+        }
+        Ok(late)
+    }
+
+    /// Markers and fences are no events of the plan: nobody counts them.
+    fn count_repeated(&mut self, fault: FaultIx, page: &Page, since: Position, in_walk: bool) {
+        let own = |event: &&Arc<Event>| event.content.mark().and_then(Mark::coordinates).is_some();
+        let repeated = page.events.iter().filter(own).filter(|event| event.position <= since).count() as u64;
+        let truth = self.faults.truth_mut(fault);
+        truth.add(Deed::RowRepeated, repeated);
+        truth.add(Deed::RowTwiceInWalk, if in_walk { repeated } else { 0 });
+    }
+
+    fn count_omitted(&mut self, who: ParticipantIx, since: Position, page: &Page) {
+        let passed = if page.has_more { page.next_cursor } else { Position::MAX };
+        for (position, fault, counted) in &mut self.registry.participant_mut(who).hidden_from_sync {
+            if !*counted && (since + 1..=passed).contains(position) {
+                *counted = true;
+                self.faults.truth_mut(*fault).add(Deed::RowOmitted, 1);
+            }
+        }
     }
 
     fn page(&self, who: ParticipantIx, since: Position, limit: u32) -> Page {
@@ -168,7 +268,7 @@ impl Iterator for Merged<'_> {
             });
             let (position, membership, rest) = heads.min_by_key(|&(head, ..)| head)?;
             rest.next();
-            if self.participant.sees(membership, position) {
+            if self.participant.sees_in_sync(membership, position) {
                 return Some(position);
             }
         }
