@@ -4,5 +4,7 @@
 mod books;
 #[path = "scenarios/defects.rs"]
 mod defects;
+#[path = "scenarios/matrix.rs"]
+mod matrix;
 #[path = "scenarios/play.rs"]
 mod play;

@@ -91,7 +91,10 @@ struct World {
     run: Uuid,
     profile: Arc<Profile>,
     requests: BTreeMap<u64, requests::Request>,
-    idle_cuts: Option<(u32, u64)>,
+    /// The idle timeout that is planted now.
+    idle_fault: Option<u32>,
+    /// What the balancer did.
+    balancers: Truth,
     conductor_wake: Timestamp,
     backend_wake: Timestamp,
     findings: Vec<Finding>,
@@ -145,7 +148,8 @@ impl World {
             run,
             profile,
             requests: BTreeMap::new(),
-            idle_cuts: None,
+            idle_fault: None,
+            balancers: Truth::default(),
             conductor_wake: Timestamp::MAX,
             backend_wake: Timestamp::MAX,
             findings: Vec::new(),
@@ -173,8 +177,10 @@ impl World {
         }
         self.ask_for_effects();
         self.end_interval();
-        let collected = self.conductor.collected(self.now);
-        let (truth, findings, rows) = (self.backend.truth(), self.findings, self.rows);
+        let mut collected = self.conductor.collected(self.now);
+        let (mut truth, findings, rows) = (self.backend.truth(), self.findings, self.rows);
+        collected.server.fanout_failed = Some(truth.fanout_failed);
+        truth.merge(&self.balancers);
         Ok(Simulated { collected, truth, findings, rows, steps, ended: self.now })
     }
 
@@ -223,7 +229,7 @@ impl World {
     fn target_fault(&mut self, fault: u32, begin: bool) {
         if let FaultKind::IdleTimeout(timeout) = self.profile.faults[fault as usize].kind {
             self.balancer.plant_idle_timeout(begin.then_some(timeout));
-            self.idle_cuts = begin.then_some((fault, 0));
+            self.idle_fault = begin.then_some(fault);
             let links: Vec<u64> = self.links.keys().copied().collect();
             for link in links {
                 self.agenda.at(self.now, Happening::IdleCheck { link });

@@ -10,7 +10,7 @@ use super::World;
 use super::happening::Happening;
 use crate::profile::Strange;
 use crate::session::{ConnectFailure, Ending, Input, Oddity};
-use crate::target::{ConnId, Outgoing, ServerFrame};
+use crate::target::{ConnId, Deed, FaultTruth, Outgoing, ServerFrame, Truth};
 use crate::time::Timestamp;
 use crate::wire::{EventFrame, Frame, HelloFrame, RawStamp};
 use crate::worker::conductor::{Event, LineFault};
@@ -299,7 +299,12 @@ impl World {
         if let Some(state) = self.links.get_mut(&link) {
             state.open = false;
         }
-        if let Some((fault, _)) = self.idle_cuts {
+        self.balancers.streams_cut += 1;
+        if let Some(fault) = self.idle_fault {
+            let name = self.profile.faults[fault as usize].name.clone();
+            let deeds = [(Deed::StreamCut, 1)].into();
+            let cut = FaultTruth { index: fault, name, deeds, ..FaultTruth::default() };
+            self.balancers.merge(&Truth { faults: vec![cut], ..Truth::default() });
             self.conduct(Event::Planted { fault, affected: 1 });
         }
     }

@@ -77,6 +77,8 @@ impl Registry {
                 hidden: Vec::new(),
                 hidden_from_sync: Vec::new(),
                 cursor: 0,
+                late_commits: Vec::new(),
+                gone: 0,
                 walk: None,
                 used_refresh: VecDeque::new(),
             });
@@ -168,6 +170,10 @@ pub(super) struct Participant {
     pub(super) hidden_from_sync: Vec<(Position, FaultIx, bool)>,
     /// The highest position that a sync request of it used or a page gave it.
     pub(super) cursor: Position,
+    /// Positions that became visible late, while it was away; forgotten when it comes back.
+    pub(super) late_commits: Vec<(Position, FaultIx)>,
+    /// What it was told that it cannot have ends here.
+    pub(super) gone: Position,
     /// `next_cursor` of its last page, if there was more.
     pub(super) walk: Option<Position>,
     /// The refresh tokens it used last.

@@ -203,6 +203,10 @@ pub enum Deed {
     AnswerFailed,
     /// A request was answered with 410.
     AnswerGone,
+    /// An event that such an answer kept from a client that was not connected; counts once.
+    RowGone,
+    /// An event became visible while its reader was away, and lies at or below the position it came back with.
+    EventBehindCursor,
     /// A scrape was answered with something else than the truth.
     ScrapeAltered,
 }
@@ -218,6 +222,8 @@ impl Deed {
                 | Self::FrameUnexpected
                 | Self::FrameBelowCursor
                 | Self::RowTwiceInWalk
+                | Self::RowGone
+                | Self::EventBehindCursor
         )
     }
 }

@@ -60,7 +60,9 @@ impl Ledger {
         }
         // Markers and fences are never owed.
         let n = stamp.n?;
-        if n >= self.rooms[stamp.room as usize].issued() {
+        let room = &self.rooms[stamp.room as usize];
+        let refused = room.get(n).is_some_and(|record| record.state == State::Refused);
+        if refused || n >= room.issued() {
             self.deliveries[tenant].unexpected += 1;
             self.words.push_back(stray("unexpected"));
             return None;
@@ -93,6 +95,8 @@ impl Ledger {
         let position = arrival.position.unwrap_or(0);
         if record.clashes(arrival.id, position) {
             self.double_stored[at.tenant] += 1;
+            let (client, room, n, position) = (at.client, at.room, Some(at.n), arrival.position);
+            self.words.push_back(super::Word::Stray { kind: "double_stored", client, room, n, position });
         }
         record.seen = record.seen.min(at.now);
         record.sent = record.sent.min(arrival.stamp.map_or(Timestamp::MAX, |stamp| stamp.sent));
@@ -140,7 +144,11 @@ impl Ledger {
         }
         let cursor = self.clients[at.client as usize].cursor;
         let deliveries = &mut self.deliveries[at.tenant];
-        deliveries.below_cursor += u64::from(arrival.position.is_some_and(|position| position <= cursor));
+        if arrival.position.is_some_and(|position| position <= cursor) {
+            deliveries.below_cursor += 1;
+            let (client, room, n, position) = (at.client, at.room, Some(at.n), arrival.position);
+            self.words.push_back(super::Word::Stray { kind: "below_cursor", client, room, n, position });
+        }
         deliveries.late_live += u64::from(late && live);
         deliveries.late_bridged += u64::from(late && !live);
         self.count_first(at, arrival, live);

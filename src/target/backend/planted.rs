@@ -131,7 +131,14 @@ impl Backend {
         if let Some(uuid) = event.event_uuid {
             shape.published.insert(uuid, *position);
         }
-        let shown = event.position;
+        let (shown, position) = (event.position, *position);
+        let retained = self.config.retention as usize;
+        for member in self.registry.room(*room).members.clone() {
+            let person = self.registry.participant_mut(member);
+            if person.connections.is_empty() && person.late_commits.len() < retained {
+                person.late_commits.push((position, fault));
+            }
+        }
         self.deliver_as(now, &stored, |backend, member, conn| {
             backend.out_of_place((member, conn), shown, room_high, fault)
         });

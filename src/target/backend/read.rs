@@ -184,6 +184,9 @@ impl Backend {
         who: ParticipantIx,
         since: Position,
     ) -> Result<Option<(FaultIx, Duration)>, ApiError> {
+        for (position, fault) in std::mem::take(&mut self.registry.participant_mut(who).late_commits) {
+            self.faults.truth_mut(fault).add(Deed::EventBehindCursor, u64::from(position <= since));
+        }
         let participant = self.registry.participant(who);
         let newest = self.registry.tenant(participant.tenant).log.newest();
         let mut late = None;
@@ -196,6 +199,7 @@ impl Backend {
                 }
                 Sync::Retain { keep } if since + u64::from(keep) < newest => {
                     truth.add(Deed::AnswerGone, 1);
+                    self.count_gone(who, fault, since);
                     return Err(ApiError::BEYOND_RETENTION);
                 }
                 Sync::Slow(by) => late = Some((fault, by)),
@@ -203,6 +207,20 @@ impl Backend {
             }
         }
         Ok(late)
+    }
+
+    /// Whoever is connected has what it asks for already (it is an audit).
+    fn count_gone(&mut self, who: ParticipantIx, fault: FaultIx, since: Position) {
+        let participant = self.registry.participant(who);
+        if !participant.connections.is_empty() {
+            return;
+        }
+        let log = &self.registry.tenant(participant.tenant).log;
+        let gone = self.visible_after(participant, since.max(participant.gone)).filter_map(|position| log.get(position));
+        let gone = gone.filter(|event| event.content.mark().and_then(Mark::coordinates).is_some()).count() as u64;
+        let newest = log.newest();
+        self.registry.participant_mut(who).gone = newest;
+        self.faults.truth_mut(fault).add(Deed::RowGone, gone);
     }
 
     /// Markers and fences are no events of the plan: nobody counts them.
