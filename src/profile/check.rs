@@ -14,7 +14,7 @@ use super::keys::{self, dotted};
 use super::load::Warning;
 use super::quantity::{DURATION_MAX, Quantity, Rate, Written as _};
 use super::{
-    BalancerMode, FaultKind, Line, LimitUnit, PAYLOAD_MAX, PAYLOAD_MIN, Payload, Phase, Profile, Subject,
+    BalancerMode, FaultKind, LimitUnit, Line, PAYLOAD_MAX, PAYLOAD_MIN, Payload, Phase, Profile, Subject,
     TenantShares, shape,
 };
 

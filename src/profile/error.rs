@@ -185,7 +185,9 @@ pub enum Why {
     NamesNobody,
     #[error("is a member of that room, to whom nothing can leak: write another one's number")]
     MemberAlready,
-    #[error("is no code that a server may close with: write one of 1000 to 4999, but not 1004 to 1006 or 1015")]
+    #[error(
+        "is no code that a server may close with: write one of 1000 to 4999, but not 1004 to 1006 or 1015"
+    )]
     CloseCode,
     #[error("is longer than the {most} bytes that a close frame holds: shorten it")]
     CloseReason { most: usize },

@@ -101,10 +101,7 @@ const ROWS: &[Row] = &[
         defect: "a publish is refused and comes all the same",
         faults: "[[fault]]\nkind = \"deliver-rejected\"\nclient = 0\nfirst = 8\ncount = 3\n",
         set: &[],
-        expected: &[
-            ("unexpected", Done(Deed::FrameUnexpected)),
-            ("rejected", Done(Deed::PublishUnexpected)),
-        ],
+        expected: &[("unexpected", Done(Deed::FrameUnexpected)), ("rejected", Done(Deed::PublishUnexpected))],
     },
     Row {
         name: "store-rejected",
@@ -238,7 +235,10 @@ const ROWS: &[Row] = &[
         set: &["client.sync_limit=3"],
         expected: &[
             ("duplicate", Done(Deed::RowTwiceInWalk)),
-            ("redelivered", Truth(|truth| truth.count(Deed::RowRepeated) - truth.count(Deed::RowTwiceInWalk))),
+            (
+                "redelivered",
+                Truth(|truth| truth.count(Deed::RowRepeated) - truth.count(Deed::RowTwiceInWalk)),
+            ),
             ("disconnects.reset", Hit(0)),
         ],
     },
@@ -551,7 +551,11 @@ const ROWS: &[Row] = &[
         name: "idle-timeout",
         defect: "a balancer cuts quiet streams before the next ping",
         faults: "[[fault]]\nkind = \"idle-timeout\"\nat = \"2100ms\"\nduration = \"3s\"\ntimeout = \"1s\"\n",
-        set: &["traffic.rate=0/s", "target.embedded.ping_interval=30s", "target.embedded.client_watchdog=75s"],
+        set: &[
+            "traffic.rate=0/s",
+            "target.embedded.ping_interval=30s",
+            "target.embedded.client_watchdog=75s",
+        ],
         expected: &[("disconnects.eof", Done(Deed::StreamCut))],
     },
     Row {

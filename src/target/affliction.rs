@@ -30,6 +30,8 @@ pub(super) struct Deaf {
     pub(super) fault: FaultIx,
     /// It lasts as long as its fault; else it ends with a hello or a time of its own.
     pub(super) lasts: bool,
+    /// What it misses counts: it has been said hello to, or will be.
+    pub(super) counts: bool,
     /// The pod logs it, once.
     pub(super) logs: bool,
 }

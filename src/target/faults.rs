@@ -125,7 +125,9 @@ impl Faults {
     pub(super) fn on_publish(&self, coordinates: Option<(u32, u32)>) -> Option<(FaultIx, Publish)> {
         let (room, n) = coordinates?;
         self.active().find_map(|(at, planted)| match planted.fault.kind {
-            PlantedKind::Publish { which, verb } if self.draws(planted, which, room, n, None) => Some((at, verb)),
+            PlantedKind::Publish { which, verb } if self.draws(planted, which, room, n, None) => {
+                Some((at, verb))
+            }
             _ => None,
         })
     }
@@ -134,9 +136,7 @@ impl Faults {
     /// its deliveries; almost always none.
     pub(super) fn on_event(&self, coordinates: Option<(u32, u32)>) -> Vec<FaultIx> {
         let Some((room, n)) = coordinates else { return Vec::new() };
-        let may_hit = |planted: &Planted| {
-            matches!(planted.fault.kind, PlantedKind::Delivery { which, .. } if which.may_match(room, n))
-        };
+        let may_hit = |planted: &Planted| matches!(planted.fault.kind, PlantedKind::Delivery { which, .. } if which.may_match(room, n));
         self.active().filter(|(_, planted)| may_hit(planted)).map(|(at, _)| at).collect()
     }
 
@@ -161,7 +161,9 @@ impl Faults {
     /// Point: one of [`Faults::on_event`]'s events has been delivered to all it should. To whom else?
     pub(super) fn on_delivered(&self, at: FaultIx, (room, n): (u32, u32)) -> Option<u32> {
         let planted = &self.planted[at.0];
-        let PlantedKind::Delivery { which, verb: Delivery::Leak { to } } = planted.fault.kind else { return None };
+        let PlantedKind::Delivery { which, verb: Delivery::Leak { to } } = planted.fault.kind else {
+            return None;
+        };
         self.draws(planted, which, room, n, Some(to)).then_some(to)
     }
 
@@ -240,7 +242,9 @@ impl Members {
                 let stream = seed.stream("target-fault-clients", [u64::from(index), 0, 0]);
                 Self::Chosen(Chosen::draw(stream, *share, *clients))
             }
-            Cohort::Tenant { tenant, tenants } => Self::Tenant { tenant: *tenant, tenants: (*tenants).max(1) },
+            Cohort::Tenant { tenant, tenants } => {
+                Self::Tenant { tenant: *tenant, tenants: (*tenants).max(1) }
+            }
             Cohort::Clients(clients) => Self::Clients(clients.clone()),
         }
     }

@@ -104,9 +104,10 @@ impl ServerFrame {
             }),
             Self::Strange(Strange::Malformed | Strange::Binary) => Ok("{\"type\":".to_owned()),
             Self::Strange(Strange::Unknown) => Ok("{\"type\":\"swp.room.sticker\"}".to_owned()),
-            Self::Strange(Strange::Oversized) => {
-                Ok(format!("{{\"type\":\"{MESSAGE}\",\"content\":{{\"body\":\"{}\"}}}}", "x".repeat(OVERSIZED)))
-            }
+            Self::Strange(Strange::Oversized) => Ok(format!(
+                "{{\"type\":\"{MESSAGE}\",\"content\":{{\"body\":\"{}\"}}}}",
+                "x".repeat(OVERSIZED)
+            )),
         };
         json.expect("ids, numbers and JSON that was parsed before always serialise")
     }

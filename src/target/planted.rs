@@ -155,7 +155,9 @@ impl Which {
     /// Whether an event with these coordinates can be one of them, whoever it goes to.
     pub(super) fn may_match(&self, room: u32, n: u32) -> bool {
         match *self {
-            Self::Coordinates { room: own, first, count, .. } => room == own && n >= first && n - first < count,
+            Self::Coordinates { room: own, first, count, .. } => {
+                room == own && n >= first && n - first < count
+            }
             Self::Share(_) => true,
         }
     }

@@ -82,7 +82,8 @@ impl FaultTruth {
 
     /// How much was hit, in the unit of its kind: connections, frames, publishes, requests or refusals.
     pub fn affected(&self) -> u64 {
-        let deeds: u64 = self.deeds.iter().filter(|(deed, _)| deed.is_primary()).map(|(_, count)| count).sum();
+        let deeds: u64 =
+            self.deeds.iter().filter(|(deed, _)| deed.is_primary()).map(|(_, count)| count).sum();
         deeds.max(self.count(Deed::EventHidden))
     }
 

@@ -21,8 +21,13 @@ fn what_is_lost_on_the_stream_and_in_the_store_is_lost_by_the_server() {
     assert_eq!(run.truth.count(Deed::EventHidden), 7);
     let missed: Vec<_> = run.findings.iter().filter(|finding| finding.kind == "missed").collect();
     assert_eq!(missed.len(), 7);
-    assert!(missed.iter().all(|finding| finding.client == Some(5) && finding.store == Some("lost_by_server")));
-    assert_eq!(missed.iter().map(|finding| finding.n).collect::<Vec<_>>(), (20..27).map(Some).collect::<Vec<_>>());
+    assert!(
+        missed.iter().all(|finding| finding.client == Some(5) && finding.store == Some("lost_by_server"))
+    );
+    assert_eq!(
+        missed.iter().map(|finding| finding.n).collect::<Vec<_>>(),
+        (20..27).map(Some).collect::<Vec<_>>()
+    );
 }
 
 #[test]

@@ -28,7 +28,10 @@ fn every_planted_defect_is_reported_exactly_and_nothing_else_is() {
         assert!(run.ended.since(wavesoak::time::Timestamp::ZERO) < Duration::from_secs(120), "{}", row.name);
         let cells = row.judge(&summary, &run.truth);
         for cell in &cells {
-            println!("{:24} {:34} planted {:5} reported {:5}", row.name, cell.key, cell.planted, cell.reported);
+            println!(
+                "{:24} {:34} planted {:5} reported {:5}",
+                row.name, cell.key, cell.planted, cell.reported
+            );
         }
         assert_eq!(findings(&run), counted(&summary), "{}", row.name);
         let inexact: Vec<_> = cells.into_iter().filter(|cell| !cell.exact).collect();

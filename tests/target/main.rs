@@ -11,11 +11,11 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use wavesoak::target::{Config, Deed};
 use wavesoak::profile::Delivery;
 use wavesoak::target::config::{Balancer, PlantedFault, PlantedKind, Sticky, Which};
 use wavesoak::target::part::SUBCOMMAND;
 use wavesoak::target::process::{Embedded, ProcessError, SpawnOptions};
+use wavesoak::target::{Config, Deed};
 
 use client::{Ended, Identity, Stream, call, call_with};
 

@@ -66,7 +66,10 @@ impl Rules<'_> {
                 match publish {
                     Publish::CommitLate(by) => self.time(&path.key("by"), *by),
                     Publish::Renumber { back } => drop(self.count(&path.key("back"), *back)),
-                    Publish::DeliverRejected { .. } | Publish::Forget | Publish::NoAnswer | Publish::Twice => {}
+                    Publish::DeliverRejected { .. }
+                    | Publish::Forget
+                    | Publish::NoAnswer
+                    | Publish::Twice => {}
                 }
             }
             FaultKind::Stream(who, stream) => {

@@ -383,10 +383,7 @@ fn nothing_leaks_to_a_member() {
         &[&leak(0)],
         "`fault.0.to` = 0: is a member of that room, to whom nothing can leak: write another one's number",
     );
-    refused(
-        &[&leak(300)],
-        "`fault.0.to` = 300: there are 300 clients, counted from 0: write at most 299",
-    );
+    refused(&[&leak(300)], "`fault.0.to` = 300: there are 300 clients, counted from 0: write at most 299");
     assert_eq!(wrong(&[&leak(1)]), [""; 0], "of another tenant");
 }
 
@@ -416,7 +413,11 @@ fn what_no_server_could_answer_or_close_with_is_refused() {
         "kind='commit-late',by='0s'",
         "kind='metrics',show='wrong',more=0",
     ] {
-        let at = if nothing.contains("metrics") { format!("fault=[{{at='1s',{nothing}}}]") } else { fault(nothing) };
+        let at = if nothing.contains("metrics") {
+            format!("fault=[{{at='1s',{nothing}}}]")
+        } else {
+            fault(nothing)
+        };
         assert_eq!(wrong(&[&at]).len(), 1, "{nothing}");
     }
 }

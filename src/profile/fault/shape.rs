@@ -8,8 +8,8 @@ use super::super::error::{Problem, Why};
 use super::super::quantity::{self, Share};
 use super::super::shape::Text;
 use super::{
-    Coordinates, Delivery, Events, Fault, FaultKind, How, Line, Metrics, NAMES, Publish, Strange, Stream, Sync,
-    Who, name,
+    Coordinates, Delivery, Events, Fault, FaultKind, How, Line, Metrics, NAMES, Publish, Strange, Stream,
+    Sync, Who, name,
 };
 
 /// The keys of all kinds together.
@@ -88,7 +88,8 @@ impl FaultShape {
         };
         let mut keys = Keys { shape: self, kind: "", taken: Vec::new(), at, problems };
         let kind = keys.kind(&word)?;
-        let duration = if may_last(&kind) { keys.optional("duration", |keys| keys.duration.take()) } else { None };
+        let duration =
+            if may_last(&kind) { keys.optional("duration", |keys| keys.duration.take()) } else { None };
         keys.refuse_the_rest();
         let begin = match begin {
             Some(begin) => begin,
@@ -264,7 +265,9 @@ impl Keys<'_> {
             "cut" => self.who().map(line(Line::Cut)),
             "silent" => self.who().map(line(Line::Silent)),
             "expire-token" => self.who().map(line(Line::ExpireToken)),
-            "slow-reader" => self.who().zip(self.by()).map(|(who, by)| FaultKind::Line(who, Line::SlowReader(by))),
+            "slow-reader" => {
+                self.who().zip(self.by()).map(|(who, by)| FaultKind::Line(who, Line::SlowReader(by)))
+            }
             "no-pongs" => self.who().map(line(Line::NoPongs)),
             "same-token" => self.who().map(line(Line::SameToken)),
             "outage" => {

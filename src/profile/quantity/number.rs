@@ -130,7 +130,10 @@ impl Quantity for Vec<String> {
 impl Quantity for Vec<u32> {
     fn from_value(value: &Value) -> Result<Self, QuantityError> {
         let Value::Array(items) = value else {
-            return Err(QuantityError::WrongType { is: type_of(value), wanted: "a list of numbers, as in [1, 2]" });
+            return Err(QuantityError::WrongType {
+                is: type_of(value),
+                wanted: "a list of numbers, as in [1, 2]",
+            });
         };
         items.iter().map(u32::from_value).collect()
     }

@@ -68,12 +68,23 @@ impl Backend {
             let member = self.registry.room(room).members[member];
             for conn in 0..self.registry.participant(member).connections.len() {
                 let conn = self.registry.participant(member).connections[conn];
-                let deaf = self.connections.get(&conn).is_some_and(|connection| connection.deaf().is_some());
-                if !deaf && !self.hold(now, conn, room, frame, None) {
+                if !self.keeps_out(now, conn, frame) {
                     self.push(now, conn, frame);
                 }
             }
         }
+    }
+
+    /// Whether something that is no message does not go into the queue now: nobody counts it.
+    fn keeps_out(&mut self, now: Timestamp, conn: ConnId, frame: &Arc<Outgoing>) -> bool {
+        let Some(connection) = self.connections.get_mut(&conn) else { return true };
+        let Some(affliction) = &mut connection.affliction else { return false };
+        let stands_still = affliction.held.as_mut().filter(|held| held.until == Until::Due);
+        if let (None, Some(held)) = (affliction.deaf, stands_still) {
+            held.frames.push_back(HeldFrame { frame: Arc::clone(frame), since: now, due: Timestamp::ZERO });
+            return true;
+        }
+        affliction.deaf.is_some()
     }
 
     /// Puts a frame in a connection's queue, or drops and counts it; says whether it is in.
@@ -109,10 +120,13 @@ impl Backend {
 
     /// A connection should get an event, and does not.
     pub(super) fn omit(&mut self, now: Timestamp, conn: ConnId, fault: FaultIx) {
-        self.did(conn, fault, Deed::FrameOmitted);
         let deaf = self.connections.get_mut(&conn).and_then(|connection| connection.affliction.as_mut());
         let deaf = deaf.and_then(|affliction| affliction.deaf.as_mut()).filter(|deaf| deaf.fault == fault);
-        if deaf.is_some_and(|deaf| std::mem::take(&mut deaf.logs)) {
+        let (counts, logs) = deaf.map_or((true, false), |deaf| (deaf.counts, std::mem::take(&mut deaf.logs)));
+        if counts {
+            self.did(conn, fault, Deed::FrameOmitted);
+        }
+        if logs {
             self.log_fanout_failed(now, conn, line::NOT_FANNED_OUT);
         }
     }
@@ -172,7 +186,7 @@ impl Backend {
         let to = self.faults.on_delivered(fault, at).and_then(|to| self.registry.client(to));
         let Some(to) = to.filter(|to| !self.registry.room(stored.room).members.contains(to)) else { return };
         for conn in self.registry.participant(to).connections.clone() {
-            if self.push(now, conn, frame) {
+            if !self.keeps_out(now, conn, frame) && self.push(now, conn, frame) {
                 self.did(conn, fault, Deed::FrameLeaked);
             }
         }
@@ -187,8 +201,13 @@ impl Backend {
         said: Said,
         deeds: &[(FaultIx, Deed)],
     ) {
-        let deaf = self.connections.get(&conn).and_then(|connection| connection.deaf());
-        match (deaf, said) {
+        let Some(connection) = self.connections.get(&conn) else { return };
+        if connection.affliction.is_none() && said.is_none() && deeds.is_empty() {
+            // Nearly always.
+            self.push(now, conn, frame);
+            return;
+        }
+        match (connection.deaf(), said) {
             (Some(deaf), _) => return self.omit(now, conn, deaf.fault),
             (None, Some((fault, Delivery::Lose { .. }))) => return self.omit(now, conn, fault),
             _ => {}
@@ -210,7 +229,14 @@ impl Backend {
     }
 
     /// Holds a frame back where a fault says so, or where it has to wait behind others that are; says whether.
-    fn hold(&mut self, now: Timestamp, conn: ConnId, room: RoomIx, frame: &Arc<Outgoing>, said: Said) -> bool {
+    fn hold(
+        &mut self,
+        now: Timestamp,
+        conn: ConnId,
+        room: RoomIx,
+        frame: &Arc<Outgoing>,
+        said: Said,
+    ) -> bool {
         let Some(connection) = self.connections.get_mut(&conn) else { return false };
         let due = match said {
             Some((_, Delivery::Late(by))) => now + by,
@@ -259,11 +285,15 @@ impl Backend {
         let Some(until) = held.map(|held| held.until).filter(|&until| goes(until)) else { return };
         let Some((fault, frames)) = self.take_held(conn, goes) else { return };
         // Markers and fences are no events of the plan: nothing is behind them.
-        let counts = matches!(passed.frame(), ServerFrame::Message(event)
-            if event.content.mark().and_then(Mark::coordinates).is_some());
-        let deed = if matches!(until, Until::NextOf(_)) { Deed::FrameBehindRoom } else { Deed::FrameBehindOthers };
+        let of_plan = |frame: &Outgoing| {
+            matches!(frame.frame(), ServerFrame::Message(event)
+                if event.content.mark().and_then(Mark::coordinates).is_some())
+        };
+        let counts = of_plan(passed);
+        let deed =
+            if matches!(until, Until::NextOf(_)) { Deed::FrameBehindRoom } else { Deed::FrameBehindOthers };
         for held in frames {
-            if self.push(now, conn, &held.frame) && counts {
+            if self.push(now, conn, &held.frame) && counts && of_plan(&held.frame) {
                 self.did(conn, fault, deed);
             }
         }

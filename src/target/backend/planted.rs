@@ -76,7 +76,8 @@ impl Backend {
             }
             Publish::Renumber { back } => {
                 let room_high = self.registry.room(draft.room).high;
-                let stored = self.store_as(now, draft, |position| position.saturating_sub(u64::from(back)).max(1));
+                let stored =
+                    self.store_as(now, draft, |position| position.saturating_sub(u64::from(back)).max(1));
                 let shown = stored.event.position;
                 self.deliver_as(now, &stored, |backend, member, conn| {
                     backend.out_of_place((member, conn), shown, room_high, fault)
@@ -157,17 +158,17 @@ impl Backend {
                 Stream::NoHello => {
                     truth.add(Deed::HelloWithheld, 1);
                     opening.greeted = false;
-                    self.deafen(conn, fault, false);
+                    self.deafen(conn, Deaf { fault, lasts: false, counts: false, logs: false });
                 }
                 Stream::LateHello(by) => {
                     truth.add(Deed::HelloLate, 1);
                     opening.greeted = false;
-                    self.deafen(conn, fault, false);
+                    self.deafen(conn, Deaf { fault, lasts: false, counts: true, logs: false });
                     self.later.at(now + by, Task::Greet(conn, fault));
                 }
                 Stream::EarlyHello(by) => {
                     truth.add(Deed::HelloEarly, 1);
-                    self.deafen(conn, fault, false);
+                    self.deafen(conn, Deaf { fault, lasts: false, counts: true, logs: false });
                     self.later.at(now + by, Task::Hear(conn, fault));
                 }
                 Stream::Deaf | Stream::Stall | Stream::NoPings => self.afflict(conn, fault, &verb),
@@ -233,7 +234,9 @@ impl Backend {
 
     /// A fault of `/metrics` begins.
     pub(super) fn afflict_metrics(&mut self, fault: FaultIx) {
-        let PlantedKind::Metrics { pod, verb: Metrics::Reset } = self.faults.fault(fault).kind else { return };
+        let PlantedKind::Metrics { pod, verb: Metrics::Reset } = self.faults.fault(fault).kind else {
+            return;
+        };
         for (number, state) in (0..).zip(&mut self.pods) {
             if pod.is_none_or(|own| own == number) {
                 state.metrics.forget_dropped();
@@ -258,16 +261,16 @@ impl Backend {
     fn afflict(&mut self, conn: ConnId, fault: FaultIx, verb: &Stream) {
         let Some(connection) = self.connections.get_mut(&conn) else { return };
         match verb {
-            Stream::Deaf => self.deafen(conn, fault, true),
+            Stream::Deaf => self.deafen(conn, Deaf { fault, lasts: true, counts: true, logs: true }),
             Stream::Stall => connection.afflict().stalled = Some(fault),
             Stream::NoPings => connection.afflict().unpinged = Some(fault),
             _ => {}
         }
     }
 
-    fn deafen(&mut self, conn: ConnId, fault: FaultIx, lasts: bool) {
+    fn deafen(&mut self, conn: ConnId, deaf: Deaf) {
         if let Some(connection) = self.connections.get_mut(&conn) {
-            connection.afflict().deaf = Some(Deaf { fault, lasts, logs: lasts });
+            connection.afflict().deaf = Some(deaf);
         }
     }
 
@@ -278,3 +281,6 @@ impl Backend {
         hit.flat_map(|person| person.connections.iter().copied()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -169,7 +169,10 @@ mod tests {
         assert_eq!(backend.end_fault(at(4), 0), Some(0));
         assert!(backend.pod_is_up(1));
         let truth = &backend.truth().faults[0];
-        assert_eq!((truth.count(Deed::ConnectionReset), truth.began, truth.ended), (1, Some(at(1)), Some(at(4))));
+        assert_eq!(
+            (truth.count(Deed::ConnectionReset), truth.began, truth.ended),
+            (1, Some(at(1)), Some(at(4)))
+        );
     }
 
     #[test]

@@ -141,7 +141,13 @@ impl Backend {
     }
 
     /// An event that says that it is at `shown`, for the place of `position`.
-    pub(super) fn event(&mut self, now: Timestamp, draft: Draft, position: Position, shown: Position) -> Stored {
+    pub(super) fn event(
+        &mut self,
+        now: Timestamp,
+        draft: Draft,
+        position: Position,
+        shown: Position,
+    ) -> Stored {
         let Draft { who, room, content, event_uuid } = draft;
         let (id, origin_ts) = (self.ids.uuid(), self.unix_s(now));
         let sender = self.registry.participant(who).id;

@@ -168,7 +168,11 @@ impl Backend {
                     page.next_cursor = since.saturating_sub(u64::from(back));
                     self.faults.truth_mut(fault).add(Deed::CursorBackwards, 1);
                 }
-                Sync::Skip | Sync::Backwards { .. } | Sync::Slow(_) | Sync::Fail { .. } | Sync::Retain { .. } => {}
+                Sync::Skip
+                | Sync::Backwards { .. }
+                | Sync::Slow(_)
+                | Sync::Fail { .. }
+                | Sync::Retain { .. } => {}
             }
         }
         self.count_omitted(who, since, &page);
@@ -216,8 +220,11 @@ impl Backend {
             return;
         }
         let log = &self.registry.tenant(participant.tenant).log;
-        let gone = self.visible_after(participant, since.max(participant.gone)).filter_map(|position| log.get(position));
-        let gone = gone.filter(|event| event.content.mark().and_then(Mark::coordinates).is_some()).count() as u64;
+        let gone = self
+            .visible_after(participant, since.max(participant.gone))
+            .filter_map(|position| log.get(position));
+        let gone =
+            gone.filter(|event| event.content.mark().and_then(Mark::coordinates).is_some()).count() as u64;
         let newest = log.newest();
         self.registry.participant_mut(who).gone = newest;
         self.faults.truth_mut(fault).add(Deed::RowGone, gone);

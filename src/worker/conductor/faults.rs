@@ -73,7 +73,8 @@ impl Faults {
     }
 
     pub(super) fn names_in_force(&self, profile: &Profile) -> String {
-        let in_force = self.entries.iter().zip(&profile.faults).filter(|(entry, _)| entry.state == State::InForce);
+        let in_force =
+            self.entries.iter().zip(&profile.faults).filter(|(entry, _)| entry.state == State::InForce);
         in_force.map(|(_, fault)| fault.name.as_str()).collect::<Vec<_>>().join(" ")
     }
 
