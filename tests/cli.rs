@@ -1,7 +1,10 @@
 //! The command line as a script sees it: what is printed where, and how it exits.
+#![expect(clippy::disallowed_methods, reason = "profiles and run directories are files")]
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+use std::process::Stdio;
 
 use assert_cmd::Command;
 
@@ -216,4 +219,89 @@ fn a_target_that_nobody_serves_is_a_preflight_error() {
     assert_eq!((said.code, said.stdout.as_str()), (2, ""), "{}", said.stderr);
     assert!(said.stderr.contains("error: failed to reach the target at 127.0.0.1:1"), "{}", said.stderr);
     assert!(!said.stderr.contains("not much of a key"));
+}
+
+/// Small, quick, against the embedded target.
+const QUICK: &str = "
+name = \"quick\"
+[target.embedded]
+pods = 1
+[auth]
+login_rate = \"500/s\"
+[population]
+tenants = 2
+clients = 20
+members_per_room = 5
+[[phase]]
+name = \"ramp\"
+duration = \"1s\"
+clients = \"100%\"
+[[phase]]
+name = \"hold\"
+duration = \"2s\"
+[traffic]
+rate = \"20/s\"
+[client]
+lateness_bound = \"500ms\"
+[drain]
+deadline = \"20s\"
+";
+
+#[test]
+fn a_run_prints_its_verdict_and_leaves_its_directory() {
+    let place = tempfile::tempdir().expect("a place");
+    let file = profile(place.path(), QUICK);
+    let out = place.path().join("reports");
+    let said = wavesoak(&["run", &file, "--out", &out.to_string_lossy(), "--format", "json"]);
+    let summary: serde_json::Value = serde_json::from_str(&said.stdout).expect("stdout is JSON alone");
+    assert_eq!((said.code, &summary["verdict"]), (0, &"passed".into()), "{}\n{}", said.stderr, said.stdout);
+    let directories: Vec<_> =
+        fs::read_dir(&out).expect("made").map(|entry| entry.expect("an entry").path()).collect();
+    let [directory] = directories.as_slice() else { panic!("{directories:?}") };
+    let written = fs::read_to_string(directory.join("summary.json")).expect("written");
+    assert_eq!(written, said.stdout);
+    assert!(directory.file_name().is_some_and(|name| name.to_string_lossy().starts_with("quick-")));
+    let shown = fs::read_to_string(directory.join("profile.toml")).expect("written");
+    assert!(shown.contains("rate = \"20/s\""), "{shown}");
+    assert!(said.stderr.lines().any(|line| line.contains("20 of 20 live")), "{}", said.stderr);
+}
+
+#[test]
+fn an_output_directory_that_cannot_be_made_is_a_preflight_error() {
+    let place = tempfile::tempdir().expect("a place");
+    let file = profile(place.path(), QUICK);
+    // A file is no directory to make another one in, not even for root.
+    let out = format!("{file}/reports");
+    let said = wavesoak(&["run", &file, "--out", &out]);
+    assert_eq!((said.code, said.stdout.as_str()), (2, ""), "{}", said.stderr);
+    assert!(said.stderr.contains(&format!("error: failed to create `{out}`")), "{}", said.stderr);
+}
+
+#[test]
+fn an_interrupted_run_drains_and_reports_what_it_has() {
+    let place = tempfile::tempdir().expect("a place");
+    let file = profile(place.path(), &QUICK.replace("\"2s\"", "\"10m\""));
+    let out = place.path().join("reports");
+    let mut run = std::process::Command::new(env!("CARGO_BIN_EXE_wavesoak"))
+        .args(["run", &file, "--format", "json", "--out"])
+        .arg(&out)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut talk = BufReader::new(run.stderr.take().expect("piped")).lines();
+    let held =
+        talk.any(|line| line.is_ok_and(|line| line.contains(" hold · ") && line.contains("20 of 20 live")));
+    assert!(held, "it never held its clients");
+    rustix::process::kill_process(rustix::process::Pid::from_child(&run), rustix::process::Signal::INT)
+        .expect("it still runs");
+    let rest: Vec<String> = talk.map_while(Result::ok).collect();
+    let output = run.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(130), "{rest:#?}");
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(summary["harness"]["interrupted"], true);
+    assert_eq!(summary["partial"], false, "its books are closed all the same");
+    assert_eq!(summary["imbalances"], serde_json::json!([]));
+    assert_eq!(summary["verdict"], "inconclusive", "{}", summary["objectives"]);
+    assert!(fs::read_dir(&out).expect("made").count() == 1);
 }

@@ -1,43 +1,38 @@
 //! Small runs over sockets: the harness and its own target, as `wavesoak run` has them.
+//!
+//! None of them asserts a duration or a rate; the faults are planted by coordinates or by share of a known number.
 
-use std::path::PathBuf;
+#![expect(clippy::disallowed_methods, reason = "run directories and key files are files")]
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
 
+use tempfile::TempDir;
 use wavesoak::profile;
+use wavesoak::report::Summary;
 use wavesoak::report::run::{ProgressView, RunError, RunObserver, RunOptions, RunOutcome};
+use wavesoak::target::Config;
+use wavesoak::target::process::{Embedded, SpawnOptions};
 use wavesoak::worker::coordinator;
 
-/// Keeps what it is told.
-#[derive(Default)]
-struct Notes(Vec<String>);
-
-impl RunObserver for Notes {
-    fn interval(&mut self, view: &ProgressView) {
-        self.0.push(format!("{view:?}"));
-    }
-
-    fn note(&mut self, line: &str) {
-        self.0.push(line.to_owned());
-    }
-}
-
-fn run(text: &str) -> (Result<RunOutcome, RunError>, Notes) {
-    let loaded = profile::parse(text, "test.toml", &[]).expect("a good profile");
-    let out = tempfile::tempdir().expect("a place for reports");
-    let options = RunOptions {
-        out: out.path().to_owned(),
-        shared: false,
-        exe: PathBuf::from(env!("CARGO_BIN_EXE_wavesoak")),
-        profile_toml: String::new(),
-    };
-    let mut notes = Notes::default();
-    let outcome = coordinator::run(Arc::new(loaded.profile), &options, &mut notes);
-    (outcome, notes)
-}
+const EXE: &str = env!("CARGO_BIN_EXE_wavesoak");
 
 const SMALL: &str = r#"
 name = "small"
 seed = 3
+
+[target.embedded]
+pods = 3
+ping_interval = "1s"
+client_watchdog = "2500ms"
+
+[auth]
+login_rate = "500/s"
 
 [population]
 tenants = 2
@@ -52,7 +47,7 @@ clients = "100%"
 
 [[phase]]
 name = "hold"
-duration = "4s"
+duration = "6s"
 
 [traffic]
 rate = "40/s"
@@ -61,11 +56,308 @@ rate = "40/s"
 lateness_bound = "1s"
 "#;
 
+/// Keeps what it is told.
+#[derive(Default)]
+struct Notes(Vec<String>);
+
+impl RunObserver for Notes {
+    fn interval(&mut self, _view: &ProgressView) {}
+
+    fn note(&mut self, line: &str) {
+        self.0.push(line.to_owned());
+    }
+}
+
+/// A run, what it said, and where it wrote.
+struct Run {
+    outcome: Result<RunOutcome, RunError>,
+    notes: Vec<String>,
+    out: TempDir,
+}
+
+impl Run {
+    fn of(text: &str) -> Self {
+        let out = tempfile::tempdir().expect("a place for reports");
+        let place = out.path().to_owned();
+        Self::writing_to(text, &place, out)
+    }
+
+    fn writing_to(text: &str, place: &Path, out: TempDir) -> Self {
+        let loaded = profile::parse(text, "test.toml", &[]).unwrap_or_else(|error| panic!("{error}"));
+        let options = RunOptions {
+            out: place.to_owned(),
+            shared: false,
+            exe: PathBuf::from(EXE),
+            profile_toml: loaded.profile.to_toml(),
+        };
+        let mut notes = Notes::default();
+        let outcome = coordinator::run(Arc::new(loaded.profile), &options, &mut notes);
+        Self { outcome, notes: notes.0, out }
+    }
+
+    /// The summary of a run that came to its end, with books that balance.
+    fn summary(&self) -> &Summary {
+        let summary = match &self.outcome {
+            Ok(outcome) => &outcome.summary,
+            Err(error) => panic!("{error:?}\n{:#?}", self.notes),
+        };
+        assert!(!summary.partial);
+        summary.books().unwrap_or_else(|imbalances| panic!("{imbalances:?}"));
+        summary
+    }
+
+    /// Why nothing was started.
+    fn refusal(&self) -> String {
+        match &self.outcome {
+            Err(RunError::Preflight(source)) => source.to_string(),
+            Err(error) => panic!("not a refusal: {error:?}"),
+            Ok(outcome) => panic!("it ran: {:?}", outcome.summary.verdict),
+        }
+    }
+
+    /// Every file of the run directory.
+    fn files(&self) -> Vec<(PathBuf, String)> {
+        let directory = &self.outcome.as_ref().expect("a report").directory;
+        let read = |entry: std::io::Result<fs::DirEntry>| {
+            let path = entry.expect("an entry").path();
+            let text = fs::read_to_string(&path).expect("text");
+            (path, text)
+        };
+        fs::read_dir(directory).expect("a directory").map(read).collect()
+    }
+}
+
+/// What holds in every run against our own target in good order, whatever is done to the lines.
+fn assert_sound(summary: &Summary) {
+    let deliveries = &summary.deliveries;
+    assert!(deliveries.expected > 0);
+    let wrong = [
+        deliveries.missed_on_stream,
+        deliveries.missed_in_sync,
+        deliveries.missed_unplaced,
+        deliveries.lost_by_server,
+        deliveries.unaudited,
+        deliveries.duplicate,
+        deliveries.unexpected,
+        deliveries.leaked,
+        deliveries.leaked_room,
+        deliveries.undecided,
+    ];
+    assert_eq!(wrong, [0; 10], "{deliveries:?}");
+    assert_eq!(summary.reconnects.schedule_violations, 0);
+    assert_eq!((summary.clients.live_at_end, summary.clients.ready_at_end), (20, 20));
+    assert_eq!(summary.publishes.acknowledged, summary.publishes.intended);
+    assert_eq!(summary.server.messages_dropped_total, Some(0));
+    assert_eq!(
+        (summary.server.ws_connections.before, summary.server.ws_connections.after),
+        (Some(0), Some(0))
+    );
+}
+
+fn fault(lines: &str) -> String {
+    format!("{SMALL}\n[[fault]]\n{lines}\n")
+}
+
 #[test]
-fn a_quiet_run_delivers_everything_and_balances_its_books() {
-    let (outcome, notes) = run(SMALL);
-    let summary = outcome.unwrap_or_else(|error| panic!("{error:?}: {:#?}", notes.0)).summary;
-    eprintln!("{}", serde_json::to_string_pretty(&summary).unwrap());
-    eprintln!("{:#?}", notes.0);
-    assert!(summary.books().is_ok());
+fn a_quiet_run_delivers_everything_live() {
+    let run = Run::of(SMALL);
+    let summary = run.summary();
+    assert_sound(summary);
+    assert_eq!(summary.deliveries.live, summary.deliveries.expected);
+    assert_eq!(summary.disconnects.total, 0);
+    assert_eq!(summary.server.ws_connections.peak, Some(20));
+}
+
+#[test]
+fn clients_without_a_balancer_are_spread_over_the_pods() {
+    let text = SMALL.replace("pods = 3", "pods = 3\nbalancer = { mode = \"direct\" }");
+    let run = Run::of(&text);
+    assert_sound(run.summary());
+    let target = run.notes.iter().find(|note| note.starts_with("target: ")).expect("where it is");
+    assert_eq!(target.matches("http://").count(), 3, "{target}");
+}
+
+#[test]
+fn reset_connections_come_back_at_once() {
+    let run = Run::of(&fault("kind = \"reset\"\nat = \"3s\"\nshare = \"50%\""));
+    let summary = run.summary();
+    assert_sound(summary);
+    assert_eq!(summary.faults[0].affected, Some(10));
+    assert_eq!(summary.disconnects.by_cause.get("reset"), Some(&10));
+    assert_eq!((summary.reconnects.immediate, summary.reconnects.total), (10, 10));
+}
+
+#[test]
+fn an_expired_token_is_refreshed_once_and_the_client_is_back() {
+    let run = Run::of(&fault("kind = \"expire-token\"\nat = \"3s\"\nshare = \"50%\""));
+    let summary = run.summary();
+    assert_sound(summary);
+    assert_eq!(summary.faults[0].affected, Some(10));
+    assert_eq!(summary.tokens.refreshed, 10);
+    assert_eq!(summary.clients.auth_failed, 0);
+}
+
+#[test]
+fn a_silent_connection_is_found_by_the_watchdog_alone() {
+    let run = Run::of(&fault("kind = \"silent\"\nat = \"2s\"\nshare = \"30%\"\nduration = \"4s\""));
+    let summary = run.summary();
+    assert_sound(summary);
+    assert_eq!(summary.faults[0].affected, Some(6));
+    assert_eq!(summary.disconnects.by_cause.get("silent"), Some(&6));
+    assert_eq!(summary.disconnects.total, 6);
+}
+
+#[test]
+fn a_dead_pod_costs_its_connections_and_stream_first_misses_nothing() {
+    let text = fault("kind = \"pod-kill\"\npod = 1\nat = \"3s\"\nduration = \"1s\"")
+        .replace("[client]", "[client]\nbridge = \"stream-first\"");
+    let run = Run::of(&text);
+    let summary = run.summary();
+    assert_sound(summary);
+    let affected = summary.faults[0].affected.expect("the target tells");
+    assert!(affected > 0);
+    assert_eq!(summary.disconnects.total, affected);
+    assert_eq!(summary.deliveries.missed_after_bridging, 0);
+}
+
+#[test]
+fn events_lost_by_coordinates_are_found_one_by_one() {
+    let lost = "kind = \"lose\"\nclient = 4\nroom = 1\nfirst = 12\ncount = 7\nstore = ";
+    for store in [true, false] {
+        let run = Run::of(&fault(&format!("{lost}{store}")));
+        let summary = run.summary();
+        let deliveries = &summary.deliveries;
+        assert_eq!((deliveries.missed_on_stream, deliveries.missed_after_bridging), (7, 7));
+        let (lost, recoverable) = if store { (7, 0) } else { (0, 7) };
+        assert_eq!((deliveries.lost_by_server, deliveries.recoverable), (lost, recoverable), "store {store}");
+        let findings = run.files().into_iter().find(|(path, _)| path.ends_with("findings.jsonl"));
+        assert_eq!(findings.expect("written").1.lines().count(), 7);
+    }
+}
+
+#[test]
+fn no_token_and_no_key_is_in_any_file() {
+    let run = Run::of(&fault("kind = \"expire-token\"\nat = \"2s\"\nshare = \"50%\""));
+    assert_sound(run.summary());
+    for (path, text) in run.files() {
+        assert!(!text.contains("eyJ") && !text.contains("token="), "{}", path.display());
+    }
+}
+
+#[test]
+fn a_deployment_gets_the_same_run_without_the_faults_that_are_not_ours_to_plant() {
+    let config = profile::parse(SMALL, "test.toml", &[]).expect("a good profile").profile;
+    let target = Deployment::start(Config::from_profile(&config));
+    let key_file = tempfile::NamedTempFile::new().expect("a private file");
+    fs::write(key_file.path(), &target.key).expect("written");
+    let text = fault("kind = \"pod-kill\"\nat = \"3s\"\nduration = \"1s\"")
+        .replace("[target.embedded]", &format!("[target]\nurl = \"{}\"\n\n[target.embedded]", target.url))
+        .replace("[auth]", &format!("[auth]\nkey_file = \"{}\"", key_file.path().display()));
+    let run = Run::of(&text);
+    let summary = run.summary();
+    assert_sound(summary);
+    assert_eq!(summary.faults[0].affected, None);
+    assert!(run.notes.iter().any(|note| note.contains("not planted")), "{:?}", run.notes);
+    assert!(summary.server.partial, "one /metrics answers for three pods");
+}
+
+#[test]
+fn a_target_that_cannot_be_loaded_is_refused_before_any_client() {
+    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = nobody.local_addr().expect("bound").port();
+    drop(nobody);
+    let refusal = against(&format!("http://127.0.0.1:{port}")).refusal();
+    assert!(refusal.contains("reach the target"), "{refusal}");
+    for (answer, words) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "recognise ScaiWave"),
+        ("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", "healthy: /health answers 503"),
+        ("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "recognise ScaiWave"),
+        ("SSH-2.0-OpenSSH_9.2\r\n", "recognise ScaiWave"),
+    ] {
+        let refusal = against(&answering(answer)).refusal();
+        assert!(refusal.contains(words), "{answer:?}: {refusal}");
+    }
+    let refusal = against("https://127.0.0.1:1").refusal();
+    assert!(refusal.contains("speaks no TLS"), "{refusal}");
+}
+
+#[test]
+fn a_machine_that_is_too_small_is_named_with_its_limit() {
+    let text = SMALL.replace("clients = 20", "clients = 4000000");
+    let refusal = Run::of(&text).refusal();
+    assert!(refusal.contains("open files") || refusal.contains("MiB of memory"), "{refusal}");
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_refused_before_any_client() {
+    let out = tempfile::tempdir().expect("a place");
+    let file = out.path().join("file");
+    fs::write(&file, "").expect("written");
+    let run = Run::writing_to(SMALL, &file.join("reports"), out);
+    assert!(run.refusal().contains("file/reports"), "{}", run.refusal());
+    assert!(run.out.path().exists());
+}
+
+fn against(url: &str) -> Run {
+    let key_file = tempfile::NamedTempFile::new().expect("a private file");
+    fs::write(key_file.path(), "a key of no importance").expect("written");
+    let text = SMALL
+        .replace("[target.embedded]", &format!("[target]\nurl = \"{url}\"\n\n[target.embedded]"))
+        .replace("[auth]", &format!("[auth]\nkey_file = \"{}\"", key_file.path().display()));
+    Run::of(&text)
+}
+
+/// A server that gives every connection this answer.
+fn answering(answer: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound");
+    thread::spawn(move || {
+        for socket in listener.incoming() {
+            let Ok(mut socket) = socket else { return };
+            let mut request = [0; 4096];
+            if socket.read(&mut request).is_ok_and(|read| read > 0) {
+                let _ = socket.write_all(answer.as_bytes());
+            }
+        }
+    });
+    format!("http://{address}")
+}
+
+/// A target that belongs to somebody else.
+struct Deployment {
+    url: String,
+    key: String,
+    stop: Option<mpsc::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Deployment {
+    fn start(config: Config) -> Self {
+        let (stop, stopped) = mpsc::channel();
+        let (ready, started) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let spawned = Embedded::spawn(Path::new(EXE), &config, SpawnOptions::default()).await;
+                let target = spawned.expect("a target");
+                let key = target.key().expose().to_owned();
+                ready.send((target.urls().remove(0), key)).expect("somebody waits");
+                // The children serve by themselves; this thread only keeps them until it is told.
+                let _ = stopped.recv();
+                target.shutdown().await;
+            });
+        });
+        let (url, key) = started.recv().expect("it starts");
+        Self { url, key, stop: Some(stop), thread: Some(thread) }
+    }
+}
+
+impl Drop for Deployment {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }

@@ -1,10 +1,24 @@
 //! Scenarios in virtual time: profile text in, counted books out. No socket, no waiting.
 
+#[path = "scenarios/asked.rs"]
+mod asked;
 #[path = "scenarios/books.rs"]
 mod books;
+#[path = "scenarios/compare.rs"]
+mod compare;
 #[path = "scenarios/defects.rs"]
 mod defects;
+#[path = "scenarios/histories/mod.rs"]
+mod histories;
 #[path = "scenarios/matrix.rs"]
 mod matrix;
+#[path = "scenarios/oracle/mod.rs"]
+mod oracle;
 #[path = "scenarios/play.rs"]
 mod play;
+#[path = "scenarios/random_plans.rs"]
+mod random_plans;
+#[path = "scenarios/random_profile.rs"]
+mod random_profile;
+#[path = "scenarios/shrink.rs"]
+mod shrink;

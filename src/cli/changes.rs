@@ -11,7 +11,7 @@ use crate::profile::quantity::{QuantityError, Written as _};
 use crate::profile::{Override, OverrideError, Profile, Source, load};
 
 /// What every command that reads a profile takes.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(super) struct Changes {
     /// Deployment to run against, instead of the embedded target
     #[arg(long, value_name = "URL")]
@@ -40,6 +40,11 @@ enum ChangeError {
 }
 
 impl Changes {
+    /// Nothing but these `--set`.
+    pub(super) fn of_sets(set: &[String]) -> Self {
+        Self { set: set.to_vec(), ..Self::default() }
+    }
+
     /// Finds, reads, changes and checks the profile; what may not be meant that way is said on stderr.
     pub(super) fn load(&self, name: &str) -> Result<Profile, Failure> {
         let overrides = self.overrides().map_err(Failure::usage)?;

@@ -9,11 +9,13 @@ mod profile;
 mod progress;
 mod rails;
 mod run;
+mod target;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::target::part;
 use exit::{Exit, Failure};
 
 /// Parses the command line, does what it says and says how that went.
@@ -28,7 +30,7 @@ pub fn main() -> ExitCode {
         }
     };
     match done {
-        Ok(exit) => exit.into(),
+        Ok(code) => code,
         Err(failure) => {
             output::error(&failure);
             failure.exit().into()
@@ -65,16 +67,23 @@ Exit codes:
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<run::RunArgs>),
+    Target(target::TargetArgs),
     #[command(subcommand)]
     Profile(profile::ProfileCommand),
+    /// One process of an embedded target; it is told on stdin which
+    #[command(name = part::SUBCOMMAND, hide = true)]
+    TargetPart,
 }
 
 impl Command {
-    fn call(self) -> Result<Exit, Failure> {
-        match self {
+    fn call(self) -> Result<ExitCode, Failure> {
+        let exit = match self {
             Self::Run(args) => run::run(&args),
+            Self::Target(args) => target::run(&args),
             Self::Profile(command) => profile::run(command),
-        }
+            Self::TargetPart => return Ok(part::main()),
+        };
+        exit.map(ExitCode::from)
     }
 }
 

@@ -40,7 +40,6 @@ impl RunObserver for Progress {
         match &self.bar {
             Some(bar) => {
                 bar.set_message(line(view));
-                bar.tick();
             }
             None => output::talk(line(view)),
         }
@@ -56,7 +55,7 @@ impl RunObserver for Progress {
 
 fn bar() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+    if let Ok(style) = ProgressStyle::with_template("{wide_msg}") {
         bar.set_style(style);
     }
     bar
@@ -64,13 +63,17 @@ fn bar() -> ProgressBar {
 
 /// The same words in both renderings; what is 0 and would only be noise is left out.
 fn line(view: &ProgressView) -> String {
-    let mut parts = vec![
-        format!("{:>6} {}", clock(view.at), view.phase),
+    let mut parts = vec![format!("{:>6} {}", clock(view.at), view.phase)];
+    // What a narrow terminal cuts off is at the end.
+    if let Some(left) = view.time_left {
+        parts.push(format!("{} left", clock(left)));
+    }
+    parts.extend([
         format!("{} of {} live", grouped(view.live), grouped(view.wanted)),
         format!("{} publishes/s", per_second(view.publishes_per_s)),
         format!("{} events/s", per_second(view.events_per_s)),
         format!("{} open gaps", grouped(view.open_gaps)),
-    ];
+    ]);
     if view.missed > 0 {
         parts.push(format!("{} missed", grouped(view.missed)));
     }
@@ -79,9 +82,6 @@ fn line(view: &ProgressView) -> String {
     }
     if !view.faults.is_empty() {
         parts.push(format!("fault {}", view.faults));
-    }
-    if let Some(left) = view.time_left {
-        parts.push(format!("{} left", clock(left)));
     }
     parts.join(" · ")
 }
@@ -112,7 +112,7 @@ mod tests {
         );
         assert_eq!(
             line(&view),
-            "  0:12 hold · 100 of 100 live · 50 publishes/s · 2,500 events/s · 0 open gaps · 3 missed · 1:02:05 left"
+            "  0:12 hold · 1:02:05 left · 100 of 100 live · 50 publishes/s · 2,500 events/s · 0 open gaps · 3 missed"
         );
     }
 }

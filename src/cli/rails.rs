@@ -212,7 +212,8 @@ mod tests {
 
     #[test]
     fn each_limit_names_its_key_and_its_value() {
-        let spoils: [(fn(&mut Profile), &str); 4] = [
+        type Spoil = fn(&mut Profile);
+        let spoils: [(Spoil, &str); 4] = [
             (|p| p.population.clients = 501, "population.clients is 501, and limits.clients is 500"),
             (|p| p.phases[0].duration = std::time::Duration::from_secs(1), "limits.connects is 50/s"),
             (|p| p.traffic.rate = Rate(51.0), "limits.publishes is 50/s"),

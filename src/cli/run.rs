@@ -162,8 +162,8 @@ Examples:
       A first run: 300 clients, three pods, one of them killed. Needs nothing, takes under 30 s.
   wavesoak run smoke --set client.bridge=stream-first --seed 7
       The same with another order of bridging and another plan.
-  wavesoak run soak --clients 2000 --duration 30m --out /var/tmp/soak
-      A shorter soak with its numbers elsewhere.
+  wavesoak run steady --clients 2000 --duration 30m --out /var/tmp/soak
+      A smaller fleet for longer, with its numbers elsewhere.
   wavesoak run steady --target https://chat.example.com --confirm-target chat.example.com --dry-run
       What it would cost a deployment, before a single byte leaves. Without --dry-run: the run.
   wavesoak run ci --format json | jq .verdict

@@ -192,7 +192,9 @@ impl Auditor {
 
     /// The run is over: whatever has no answer is `Unaudited`.
     pub fn abandon(&mut self) {
-        let walks = std::mem::take(&mut self.walks).into_values().chain(std::mem::take(&mut self.resting).into_values());
+        let walks = std::mem::take(&mut self.walks)
+            .into_values()
+            .chain(std::mem::take(&mut self.resting).into_values());
         let under_way: Vec<Item> = walks.flat_map(|walk| walk.wanted.into_iter().chain(walk.later)).collect();
         for item in under_way.into_iter().chain(std::mem::take(&mut self.queue)) {
             self.found.push_back((item, Store::Unaudited));
@@ -239,7 +241,11 @@ impl Walk {
             let same = |item: &Item| item.room == stamp.room && Some(item.n) == stamp.n;
             if let Some(at) = self.wanted.iter().position(same) {
                 let (position, id) = (event.position, event.id.as_deref().map(Into::into));
-                let store = if self.in_history { Store::InHistory { position, id } } else { Store::InSync { position, id } };
+                let store = if self.in_history {
+                    Store::InHistory { position, id }
+                } else {
+                    Store::InSync { position, id }
+                };
                 found.push_back((self.wanted.remove(at), store));
             }
         }
@@ -247,7 +253,8 @@ impl Walk {
         self.cursor = highest;
         // In history only the room that is being read has been passed.
         let room = self.wanted.first().filter(|_| self.in_history).map(|item| item.room);
-        let passed = |item: &Item| (over || item.high <= highest) && room.is_none_or(|room| item.room == room);
+        let passed =
+            |item: &Item| (over || item.high <= highest) && room.is_none_or(|room| item.room == room);
         let absent: Vec<Item> = self.wanted.extract_if(.., |item| passed(item)).collect();
         for item in absent {
             if self.in_history { found.push_back((item, Store::Nowhere)) } else { self.later.push(item) }
@@ -256,7 +263,8 @@ impl Walk {
             self.give_up(&Store::Unaudited, found);
         } else if let Some(next) = self.wanted.first() {
             let jump = next.low.saturating_sub(1);
-            self.cursor = if over || room.is_some_and(|room| room != next.room) { jump } else { highest.max(jump) };
+            self.cursor =
+                if over || room.is_some_and(|room| room != next.room) { jump } else { highest.max(jump) };
         }
     }
 
@@ -332,13 +340,16 @@ mod tests {
         let mut found = play(&mut auditor, &sync, &[(10, 0), (11, 1), (12, 2), (14, 103)]);
         found.sort_unstable_by_key(|(n, _)| *n);
         let in_sync = |position| Store::InSync { position: Some(position), id: None };
-        assert_eq!(found, [
-            (0, in_sync(10)),
-            (1, Store::InHistory { position: Some(11), id: None }),
-            (2, in_sync(12)),
-            (3, Store::Nowhere),
-            (9, in_sync(16)),
-        ]);
+        assert_eq!(
+            found,
+            [
+                (0, in_sync(10)),
+                (1, Store::InHistory { position: Some(11), id: None }),
+                (2, in_sync(12)),
+                (3, Store::Nowhere),
+                (9, in_sync(16)),
+            ]
+        );
         assert!(auditor.is_idle());
     }
 

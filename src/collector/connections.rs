@@ -19,8 +19,10 @@ pub struct Connections {
     pub disconnects: Disconnects,
     /// Disconnects of each tenant.
     pub tenant_disconnects: Vec<u64>,
-    /// Attempts after the first.
+    /// Attempts after the first, offline polling apart.
     pub reconnects: Reconnects,
+    /// Polls of sync, and tries at the stream after them, of clients that have fallen back to sync.
+    pub offline_attempts: u64,
     /// Refreshes and refusals.
     pub tokens: Tokens,
     /// Lifetimes of connections that ended without a close frame.
@@ -63,6 +65,7 @@ impl Connections {
             disconnects: Disconnects::default(),
             tenant_disconnects: vec![0; tenants as usize],
             reconnects: Reconnects::default(),
+            offline_attempts: 0,
             tokens: Tokens::default(),
             lifetimes: Distribution::new(3),
             attempts: (0, 0),
@@ -82,21 +85,29 @@ impl Connections {
     }
 
     /// A fact about a client; `strained`: the harness itself has been late lately.
-    pub fn observe(&mut self, now: Timestamp, number: u32, fact: &Observation, strained: bool, latency: &mut Latency) {
+    pub fn observe(
+        &mut self,
+        now: Timestamp,
+        number: u32,
+        fact: &Observation,
+        strained: bool,
+        latency: &mut Latency,
+    ) {
         let client = &mut self.clients[number as usize];
         match fact {
             Observation::Attempt { scheduled, kind, violation } => {
                 self.attempts.0 += 1;
                 self.reconnects.schedule_violations += u64::from(*violation);
                 if *kind != ReconnectKind::First {
-                    self.reconnects.total += 1;
                     latency.record(Metric::ReconnectLateness, now.since(*scheduled));
                 }
                 match kind {
                     ReconnectKind::First => {}
                     ReconnectKind::Immediate => self.reconnects.immediate += 1,
-                    ReconnectKind::BackedOff | ReconnectKind::Offline => self.reconnects.backed_off += 1,
+                    ReconnectKind::BackedOff => self.reconnects.backed_off += 1,
+                    ReconnectKind::Offline => self.offline_attempts += 1,
                 }
+                self.reconnects.total = self.reconnects.immediate + self.reconnects.backed_off;
             }
             Observation::BridgeBegan { poll, .. } => client.polling = *poll,
             Observation::SyncPage { took, .. } => {
@@ -105,7 +116,9 @@ impl Connections {
                     latency.record(Metric::SyncPage, *took);
                 }
             }
-            Observation::BridgeEnded { complete: true, took, poll: false } => latency.record(Metric::Bridge, *took),
+            Observation::BridgeEnded { complete: true, took, poll: false } => {
+                latency.record(Metric::Bridge, *took)
+            }
             Observation::Opened { took } => latency.record(Metric::Connect, *took),
             Observation::ConnectFailed { local } => {
                 self.attempts.1 += 1;
@@ -133,7 +146,9 @@ impl Connections {
                 client.ever_ready = true;
                 self.ready += u64::from(!std::mem::replace(&mut client.ready, true));
             }
-            Observation::Disconnected { cause, code, .. } => self.disconnected(now, number, *cause, *code, strained),
+            Observation::Disconnected { cause, code, .. } => {
+                self.disconnected(now, number, *cause, *code, strained)
+            }
             Observation::Refreshed => self.tokens.refreshed += 1,
             Observation::TokenRejected => self.tokens.rejected += 1,
             Observation::Stopped(reason) => {
@@ -218,8 +233,12 @@ impl Connections {
 
     /// `clients` of the summary.
     pub fn collected(&self) -> Clients {
-        let count = |judge: &dyn Fn(&Client) -> bool| self.clients.iter().filter(|client| judge(client)).count() as u64;
-        let never = |client: &Client| client.started && !client.ever_ready && client.stopped != Some(StopReason::Left);
+        let count = |judge: &dyn Fn(&Client) -> bool| {
+            self.clients.iter().filter(|client| judge(client)).count() as u64
+        };
+        let never = |client: &Client| {
+            client.started && !client.ever_ready && client.stopped != Some(StopReason::Left)
+        };
         Clients {
             planned: self.clients.len() as u64,
             live_peak: self.live_peak,

@@ -106,7 +106,13 @@ impl Findings {
         self.add(line);
     }
 
-    pub(super) fn about_client(&mut self, now: Timestamp, kind: &'static str, client: u32, people: &Population) {
+    pub(super) fn about_client(
+        &mut self,
+        now: Timestamp,
+        kind: &'static str,
+        client: u32,
+        people: &Population,
+    ) {
         let line = self.line(now, kind, client, people);
         self.add(line);
     }

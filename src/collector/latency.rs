@@ -22,7 +22,8 @@ const MANY_TENANTS: usize = 1_000;
 impl Latency {
     /// Empty, for so many tenants.
     pub fn new(tenants: usize) -> Self {
-        let empty = || Metric::ALL.into_iter().map(|metric| (metric, Distribution::new(FLEET_DIGITS))).collect();
+        let empty =
+            || Metric::ALL.into_iter().map(|metric| (metric, Distribution::new(FLEET_DIGITS))).collect();
         Self { interval: empty(), run: empty(), tenants: (0..tenants).map(|_| None).collect() }
     }
 

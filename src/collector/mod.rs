@@ -3,11 +3,11 @@
 pub mod audit;
 pub mod collected;
 pub mod connections;
+mod findings;
 pub mod latency;
 pub mod ledger;
-pub mod servers;
-mod findings;
 mod rows;
+pub mod servers;
 mod strain;
 
 use std::collections::BTreeMap;
@@ -193,7 +193,8 @@ impl Collector {
         let Self { ledger, connections, .. } = self;
         ledger.end_spans(now, |client| interrupted || connections.failed_locally(client));
         self.hear(now, publisher);
-        let undecided: Vec<u64> = self.ledger.deliveries().iter().map(|deliveries| deliveries.undecided).collect();
+        let undecided: Vec<u64> =
+            self.ledger.deliveries().iter().map(|deliveries| deliveries.undecided).collect();
         for (tenant, undecided) in (0..).zip(undecided) {
             self.latency.never_arrived(tenant, undecided);
         }
@@ -313,6 +314,10 @@ impl Collector {
         if self.auditor.refused > 0 {
             harness.refused.insert("audit_queue", self.auditor.refused);
         }
+        let mut oddities = self.oddities.clone();
+        if self.connections.offline_attempts > 0 {
+            oddities.insert("offline_attempts", self.connections.offline_attempts);
+        }
         Collected {
             clients: self.connections.collected(),
             publishes,
@@ -324,7 +329,7 @@ impl Collector {
             tokens: self.connections.tokens,
             server: self.servers.collected(),
             harness,
-            oddities: self.oddities.clone(),
+            oddities,
             lifetimes: self.connections.lifetimes.clone(),
             ..Collected::default()
         }

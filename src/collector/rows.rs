@@ -61,7 +61,8 @@ impl Collector {
             // A publish that turns out to be rejected takes its arrivals back, so these can shrink.
             arrivals_live: now.deliveries.live.saturating_sub(was.deliveries.live),
             arrivals_bridged: now.deliveries.bridged.saturating_sub(was.deliveries.bridged),
-            missed_after_bridging: now.deliveries.missed_after_bridging - was.deliveries.missed_after_bridging,
+            missed_after_bridging: now.deliveries.missed_after_bridging
+                - was.deliveries.missed_after_bridging,
             open_gaps: self.ledger.open_gaps(),
             disconnects: now.disconnects - was.disconnects,
             reconnects: now.reconnects - was.reconnects,

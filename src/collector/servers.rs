@@ -16,7 +16,7 @@ pub struct Servers {
     /// One endpoint answers for several pods: its numbers jump between them.
     partial: bool,
     before: Option<u64>,
-    /// Every endpoint has been looked at once: `before` is settled, known or not.
+    /// The first round is over: `before` is settled, known or not.
     settled: bool,
     peak: Option<u64>,
     failures: u64,
@@ -29,6 +29,22 @@ struct Endpoint {
     dropped: Option<Counter>,
     connections: Option<u64>,
     lacks: [bool; 2],
+}
+
+impl Endpoint {
+    fn show(&mut self, scrape: &Parsed) {
+        let first = !self.seen;
+        (self.seen, self.up) = (true, true);
+        let (dropped, connections) = (sum(scrape, DROPPED), sum(scrape, CONNECTIONS));
+        self.lacks = [dropped.is_none(), connections.is_none()];
+        match (&mut self.dropped, dropped) {
+            (Some(counter), Some(value)) => counter.show(value),
+            // A counter that appears after the first look began at zero.
+            (none, Some(value)) => *none = Some(Counter::starting_at(value, !first)),
+            (_, None) => {}
+        }
+        self.connections = connections.map(|value| value.max(0.0) as u64);
+    }
 }
 
 /// A counter that survives resets.
@@ -67,30 +83,25 @@ impl Servers {
         Self { endpoints, partial, before: None, settled: false, peak: None, failures: 0 }
     }
 
-    /// What an endpoint said; `None`: it did not answer.
+    /// What an endpoint said; `None`: it did not answer. Looks come in rounds, the endpoints in order.
     pub fn scraped(&mut self, endpoint: u32, text: Option<&str>) {
         let Some(place) = self.endpoints.get_mut(endpoint as usize) else { return };
-        let Some(scrape) = text.and_then(Parsed::new) else {
-            place.up = false;
-            place.connections = None;
-            self.failures += 1;
-            return;
-        };
-        let first = !place.seen;
-        (place.seen, place.up) = (true, true);
-        let dropped = sum(&scrape, DROPPED);
-        let connections = sum(&scrape, CONNECTIONS);
-        place.lacks = [dropped.is_none(), connections.is_none()];
-        match (&mut place.dropped, dropped) {
-            (Some(counter), Some(value)) => counter.show(value),
-            // A counter that appears after the first look began at zero.
-            (none, Some(value)) => *none = Some(Counter::starting_at(value, !first)),
-            (_, None) => {}
+        match text.and_then(Parsed::new) {
+            Some(scrape) => place.show(&scrape),
+            None => {
+                place.up = false;
+                place.connections = None;
+                self.failures += 1;
+            }
         }
-        place.connections = connections.map(|value| value.max(0.0) as u64);
+        // Before the last of a round, the sum would be of two moments.
+        if endpoint as usize + 1 < self.endpoints.len() {
+            return;
+        }
         let total = self.connections();
-        if !self.settled && self.endpoints.iter().all(|place| place.seen) {
-            (self.settled, self.before) = (true, total);
+        if !self.settled {
+            self.settled = true;
+            self.before = total.filter(|_| self.endpoints.iter().all(|place| place.seen));
         }
         self.peak = self.peak.max(total);
     }
@@ -119,7 +130,11 @@ impl Servers {
                 && (reset || self.failures > 0 || self.partial || not_exposed[0].1),
             ws_connections: WsConnections { before: self.before, peak: self.peak, after: self.connections() },
             fanout_failed: None,
-            not_exposed: not_exposed.iter().filter(|(_, lacks)| *lacks).map(|(name, _)| (*name).to_owned()).collect(),
+            not_exposed: not_exposed
+                .iter()
+                .filter(|(_, lacks)| *lacks)
+                .map(|(name, _)| (*name).to_owned())
+                .collect(),
             scrape_failures: self.failures,
             endpoints: self.endpoints.len() as u64,
             partial: self.partial,
@@ -137,7 +152,9 @@ struct Parsed {
 impl Parsed {
     fn new(text: &str) -> Option<Self> {
         let scrape = Scrape::parse(text.lines().map(|line| Ok(line.to_owned()))).ok()?;
-        let named = |name: &&str| text.lines().any(|line| line.split(' ').nth(2) == Some(name) && line.starts_with("# TYPE "));
+        let named = |name: &&str| {
+            text.lines().any(|line| line.split(' ').nth(2) == Some(name) && line.starts_with("# TYPE "))
+        };
         let declared = [DROPPED, CONNECTIONS].into_iter().filter(named).collect();
         Some(Self { samples: scrape.samples, declared })
     }
@@ -146,10 +163,15 @@ impl Parsed {
 /// Sum over all label sets; `None` when there is no such metric. One that is declared and has no label set yet (a gauge
 /// by tenant, before the first tenant) is zero.
 fn sum(scrape: &Parsed, name: &str) -> Option<f64> {
-    let values = scrape.samples.iter().filter(|sample| sample.metric == name).filter_map(|sample| match sample.value {
-        Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value) if value.is_finite() => Some(value),
-        _ => None,
-    });
+    let values =
+        scrape.samples.iter().filter(|sample| sample.metric == name).filter_map(|sample| {
+            match sample.value {
+                Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value) if value.is_finite() => {
+                    Some(value)
+                }
+                _ => None,
+            }
+        });
     values.reduce(|sum, more| sum + more).or_else(|| scrape.declared.contains(&name).then_some(0.0))
 }
 
@@ -171,6 +193,7 @@ mod tests {
         servers.scraped(0, Some(&text(5, &[1, 2])));
         servers.scraped(1, Some(&text(7, &[0])));
         servers.scraped(0, Some(&text(9, &[10, 20])));
+        servers.scraped(1, Some(&text(7, &[0])));
         let before = servers.collected();
         assert_eq!((before.messages_dropped_total, before.dropped_is_lower_bound), (Some(4), false));
         assert_eq!(before.ws_connections, WsConnections { before: Some(3), peak: Some(30), after: Some(30) });

@@ -36,7 +36,8 @@ impl Default for StrainLog {
             last: None,
             row: None,
             rss_max: 0,
-            rss_quiet: Histogram::new_with_bounds(1, 1 << 44, 3).expect("1 to 16 TiB with 3 digits are good bounds"),
+            rss_quiet: Histogram::new_with_bounds(1, 1 << 44, 3)
+                .expect("1 to 16 TiB with 3 digits are good bounds"),
         }
     }
 }

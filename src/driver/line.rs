@@ -31,6 +31,8 @@ pub struct Line {
     pub probe: Rc<Probe>,
     /// The cookies of each identity.
     pub cookies: RefCell<Vec<Cookies>>,
+    /// What all streams are read into, one after the other.
+    pub read_buffer: RefCell<Vec<u8>>,
     /// Time from the first byte out to the upgrade.
     pub connect_deadline: Duration,
     /// Time to the answer of a sync request, on top of its `timeout`.
@@ -75,5 +77,65 @@ impl Line {
             let jar = &mut self.cookies.borrow_mut()[client as usize];
             cookies.iter().for_each(|cookie| jar.store(cookie));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::header::{AUTHORIZATION, COOKIE, USER_AGENT};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::driver::minter::Minter;
+    use crate::plan::Population;
+    use crate::profile;
+    use crate::secret::Secret;
+
+    fn line() -> Line {
+        let (clock, agent) = (Clock::start(), HeaderValue::from_static("wavesoak/0 (test)"));
+        let population = Population::new(&profile::Population {
+            tenants: 1,
+            clients: 4,
+            members_per_room: 2,
+            rooms_per_tenant: None,
+            rooms_per_client: 1,
+        });
+        let life = Duration::from_secs(3600);
+        let minter = Minter::new(&Secret::new("key"), Uuid::nil(), population, clock.epoch_unix_s(), life);
+        let endpoint = |url| Rc::new(Endpoint::parse(url).expect("a good URL"));
+        Line {
+            clock,
+            agent: agent.clone(),
+            endpoints: vec![endpoint("http://pod-1:1"), endpoint("http://pod-2:2")],
+            tokens: Rc::new(Tokens::new(clock, minter, agent, life, 4)),
+            probe: Rc::new(Probe::new(clock.now())),
+            cookies: RefCell::new(vec![Cookies::default(); 4]),
+            read_buffer: RefCell::default(),
+            connect_deadline: life,
+            sync_deadline: life,
+        }
+    }
+
+    #[test]
+    fn every_request_says_who_asks_and_brings_back_the_cookies_it_was_given() {
+        let line = line();
+        line.keep_cookies(3, &["pod=2; Path=/".into()]);
+        let request = line.request(3, Call::get("/v1/sync?since=1")).expect("a request");
+        let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+        assert_eq!(header(USER_AGENT), Some("wavesoak/0 (test)"));
+        assert_eq!(header(COOKIE), Some("pod=2"));
+        assert!(header(AUTHORIZATION).is_some_and(|value| value.starts_with("Bearer eyJ")));
+        assert!(!format!("{request:?}").contains("eyJ"), "a token must not print");
+        let other = line.request(1, Call::get("/x")).expect("a request");
+        assert_eq!(other.headers().get(COOKIE), None, "somebody else's cookie");
+    }
+
+    #[test]
+    fn clients_are_spread_evenly_over_the_endpoints() {
+        let line = line();
+        let hosts: Vec<&str> = (0..4).map(|client| line.endpoint(client).authority()).collect();
+        assert_eq!(hosts, ["pod-1:1", "pod-2:2", "pod-1:1", "pod-2:2"]);
     }
 }

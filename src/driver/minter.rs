@@ -22,13 +22,7 @@ pub struct Minter {
 
 impl Minter {
     /// With this HS256 key, for access tokens that live `lifetime`.
-    pub fn new(
-        key: &Secret,
-        run: Uuid,
-        population: Population,
-        epoch: u64,
-        lifetime: Duration,
-    ) -> Self {
+    pub fn new(key: &Secret, run: Uuid, population: Population, epoch: u64, lifetime: Duration) -> Self {
         let key = EncodingKey::from_secret(key.expose().as_bytes());
         Self { key, run, population, epoch, lifetime }
     }

@@ -5,13 +5,15 @@ pub mod clock;
 pub mod cookies;
 pub mod endpoint;
 pub mod fleet;
+pub mod frames;
 pub mod http;
 pub mod line;
 pub mod minter;
-mod muffled;
 pub mod preflight;
 pub mod provision;
 pub mod publisher;
 pub mod strain;
 pub mod stream;
 pub mod tokens;
+
+mod upgrade;

@@ -1,63 +1,52 @@
 //! The event stream as a client: the upgrade, frames in, pongs out, and the ways it ends.
-//!
-//! Buffers are small and explicit: the library's default is 128 KiB for each socket, filled with zeroes before every
-//! read (`performance.md`).
 
+use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures::{Sink as _, SinkExt as _, Stream as _, StreamExt as _};
+use bytes::Bytes;
 use http::header::{CONNECTION, COOKIE, HOST, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION};
-use http::header::{SET_COOKIE, UPGRADE, USER_AGENT};
+use http::header::{UPGRADE, USER_AGENT};
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
-use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{Message, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error, Utf8Bytes, error::ProtocolError};
-use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame, Utf8Bytes};
 
-use super::endpoint::{Endpoint, is_local};
-use super::muffled::Muffled;
+use super::endpoint::Endpoint;
+use super::frames::{Decoder, Item};
+use super::upgrade::{io_failure, upgrade};
 use crate::secret::Secret;
-use crate::session::{ConnectFailure, Ending, Oddity};
+use crate::session::{ConnectFailure, Ending};
 
-/// What one read from the socket can take: the size of the buffer that every live client owns.
-pub const READ_BUFFER: usize = 1024;
+/// What one read from a socket can take. All connections of a thread read into one buffer.
+pub const READ_BUFFER: usize = 64 * 1024;
 
-/// A frame above this ends the connection: content has at most 64 KB (documented), the envelope is small.
-pub const FRAME_MAX: usize = 256 * 1024;
-
-/// Pongs and a close frame are all that a client writes.
-const WRITE_BUFFER_MAX: usize = 4096;
+/// Pongs and a close frame are all that a client writes; what a server that does not read would have us keep beyond this
+/// is not sent.
+const UNSENT_MAX: usize = 4096;
 
 /// How long a client that leaves in good order waits for the server's own close frame.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// An upgraded connection.
-pub struct Stream {
-    socket: WebSocketStream<Muffled>,
-    /// Something that we wrote waits for the socket.
-    unflushed: bool,
-    /// The connection is of no more use, and this is what its end will be told as.
-    broken: Option<Ending>,
-}
-
-/// What comes out of a stream.
 #[derive(Debug)]
-pub enum Received {
-    /// A text frame. Drop it before the next read: it keeps the read buffer.
-    Text(Utf8Bytes),
-    /// A protocol ping; its pong has left, or waits for the socket alone.
-    Ping,
-    /// A frame that no session reads.
-    Odd(Oddity),
-    /// The end; nothing comes after it.
-    Closed(Ending),
+pub struct Stream {
+    socket: TcpStream,
+    decoder: Decoder,
+    /// What came in one piece with the answer to the upgrade has not been looked at yet.
+    unread: bool,
+    /// Frames that wait for the socket; mostly empty.
+    unsent: Vec<u8>,
+    /// Planted: no pong leaves.
+    muted: bool,
 }
 
 /// An upgrade that was answered with 101.
+#[derive(Debug)]
 pub struct Opened {
     /// The stream.
     pub stream: Stream,
@@ -78,108 +67,151 @@ impl Stream {
         agent: &HeaderValue,
         deadline: Instant,
     ) -> Result<Opened, ConnectFailure> {
-        let request = upgrade(endpoint, token, cookie, agent).map_err(|_| ConnectFailure::Local)?;
+        let request = request(endpoint, token, cookie, agent).map_err(|_| ConnectFailure::Local)?;
         let opened = timeout_at(deadline, async {
-            let socket = Muffled::new(endpoint.connect().await.map_err(|error| io_failure(&error))?);
-            client_async_with_config(request, socket, Some(config())).await.map_err(|error| failure(&error))
+            let socket = endpoint.connect().await.map_err(|error| io_failure(&error))?;
+            upgrade(socket, request).await
         });
-        let (socket, response) = opened.await.map_err(|_| ConnectFailure::Timeout)??;
-        let cookies = response.headers().get_all(SET_COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let cookies = cookies.take(16).map(Box::from).collect();
-        Ok(Opened { stream: Self { socket, unflushed: false, broken: None }, cookies })
+        let upgraded = opened.await.map_err(|_| ConnectFailure::Timeout)??;
+        let stream = Self {
+            socket: upgraded.socket,
+            unread: !upgraded.rest.is_empty(),
+            decoder: Decoder::beginning_with(upgraded.rest),
+            unsent: Vec::new(),
+            muted: false,
+        };
+        Ok(Opened { stream, cookies: upgraded.cookies })
     }
 
-    /// The next thing that the server sent.
-    pub fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Received> {
-        loop {
-            if let Some(ending) = self.broken.take() {
-                return Poll::Ready(Received::Closed(ending));
-            }
-            if self.unflushed {
-                self.flush(cx);
-            }
-            let received = match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
-                Some(Ok(Message::Text(text))) => Received::Text(text),
-                Some(Ok(Message::Ping(_))) => {
-                    self.flush(cx);
-                    Received::Ping
-                }
-                Some(Ok(Message::Binary(_))) => Received::Odd(Oddity::Binary),
-                Some(Ok(Message::Close(frame))) => {
-                    self.flush(cx);
-                    Received::Closed(closed_by(frame))
-                }
-                Some(Ok(Message::Pong(_) | Message::Frame(_))) => continue,
-                Some(Err(Error::Capacity(_))) => {
-                    self.broken = Some(Ending::Protocol);
-                    Received::Odd(Oddity::Oversized)
-                }
-                Some(Err(error)) => Received::Closed(ending_by(&error)),
-                None => Received::Closed(Ending::Eof),
-            };
-            return Poll::Ready(received);
+    /// Reads once into `buffer`, behind what is left of the read before, and returns how much of it is filled: a piece
+    /// for [`Stream::next`]. The buffer grows as needed; between a piece and its [`Stream::keep`] it must not be
+    /// touched.
+    ///
+    /// # Errors
+    ///
+    /// When the connection has ended without a close frame.
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<Result<usize, Ending>> {
+        self.flush(cx);
+        let rest = self.decoder.rest();
+        let kept = rest.len();
+        if buffer.len() < kept + READ_BUFFER {
+            buffer.resize(kept + READ_BUFFER, 0);
         }
+        let mut read = 0;
+        if !std::mem::take(&mut self.unread) {
+            let mut into = ReadBuf::new(&mut buffer[kept..]);
+            if let Err(error) = ready!(Pin::new(&mut self.socket).poll_read(cx, &mut into)) {
+                return Poll::Ready(Err(ending(&error)));
+            }
+            read = into.filled().len();
+            if read == 0 {
+                return Poll::Ready(Err(Ending::Eof));
+            }
+        }
+        buffer[..kept].copy_from_slice(rest);
+        Poll::Ready(Ok(kept + read))
     }
 
-    /// Sends a text frame; what does not leave at once leaves with the next reads.
+    /// The next item of a piece, see [`Decoder::next`].
+    pub fn next<'a>(&mut self, piece: &'a [u8], at: &mut usize) -> Option<Item<'a>> {
+        self.decoder.next(piece, at)
+    }
+
+    /// Keeps what is left of a piece.
+    pub fn keep(&mut self, rest: &[u8]) {
+        self.decoder.keep(rest);
+    }
+
+    /// Answers a ping; what does not leave at once leaves with the next reads.
+    pub fn pong(&mut self, payload: &[u8], cx: &mut Context<'_>) {
+        if self.muted {
+            return;
+        }
+        self.send(Frame::pong(Bytes::copy_from_slice(payload)), cx);
+    }
+
+    /// Sends a text frame, likewise.
     pub fn send_text(&mut self, text: &'static str, cx: &mut Context<'_>) {
-        let mut socket = Pin::new(&mut self.socket);
-        // A refusal means that the connection is about to end, and reading will tell.
-        if matches!(socket.as_mut().poll_ready(cx), Poll::Ready(Ok(())))
-            && socket.start_send(Message::Text(Utf8Bytes::from_static(text))).is_ok()
-        {
-            self.flush(cx);
+        if self.muted {
+            return;
         }
+        self.send(Frame::message(text, OpCode::Data(Data::Text), true), cx);
+    }
+
+    /// Keeps pongs (of JSON as well) from leaving, or lets them leave again.
+    pub fn mute(&mut self, mute: bool) {
+        self.muted = mute;
+    }
+
+    /// Reads until a text frame has come: hello, on a stream that was just opened. `false`: the connection has ended
+    /// before.
+    pub async fn hears(&mut self) -> bool {
+        let mut buffer = Vec::new();
+        poll_fn(|cx| {
+            loop {
+                let Ok(filled) = ready!(self.poll_fill(cx, &mut buffer)) else { return Poll::Ready(false) };
+                let mut at = 0;
+                while let Some(item) = self.decoder.next(&buffer[..filled], &mut at) {
+                    match item {
+                        Item::Text(_) => return Poll::Ready(true),
+                        Item::Close(..) | Item::Broken => return Poll::Ready(false),
+                        Item::Ping(_) | Item::Odd(_) => {}
+                    }
+                }
+                self.decoder.keep(&buffer[at..filled]);
+            }
+        })
+        .await
+    }
+
+    /// Answers a close frame, as far as the socket takes it: the connection is dropped either way.
+    pub fn answer_close(mut self, code: u16, cx: &mut Context<'_>) {
+        let code = CloseCode::from(code);
+        let frame = code.is_allowed().then_some(CloseFrame { code, reason: Utf8Bytes::from_static("") });
+        self.send(Frame::close(frame), cx);
     }
 
     /// Leaves in good order: close frame 1000, then waits for the server's, but not for long.
     pub async fn leave(mut self) {
         let goodbye = CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::from_static("") };
+        write_masked(&mut self.unsent, Frame::close(Some(goodbye)));
         let parting = async {
-            if self.socket.send(Message::Close(Some(goodbye))).await.is_ok() {
-                while let Some(Ok(_)) = self.socket.next().await {}
+            if self.socket.write_all(&self.unsent).await.is_ok() {
+                let mut ignored = [0; 1024];
+                while self.socket.read(&mut ignored).await.is_ok_and(|read| read > 0) {}
             }
         };
         // Out of patience is as good an end as any: the socket closes either way.
         let _ = timeout(LINGER, parting).await;
     }
 
-    /// Keeps pongs (and whatever else it would write) from leaving, or lets them leave again.
-    pub fn mute(&mut self, mute: bool) {
-        self.socket.get_mut().muffled = mute;
-    }
-
-    /// Reads until something has come that is no ping: hello, on a stream that was just opened.
-    pub async fn first(&mut self) -> Received {
-        loop {
-            match std::future::poll_fn(|cx| self.poll_receive(cx)).await {
-                Received::Ping => {}
-                other => return other,
-            }
-        }
-    }
-
     /// Drops the connection with a reset, as a network would.
     pub fn reset(self) {
         // Without it the connection ends by FIN, which is less than was asked for but an end all the same.
-        let _ = self.socket.get_ref().tcp.set_zero_linger();
+        let _ = self.socket.set_zero_linger();
     }
 
+    fn send(&mut self, frame: Frame, cx: &mut Context<'_>) {
+        if self.unsent.len() <= UNSENT_MAX {
+            write_masked(&mut self.unsent, frame);
+            self.flush(cx);
+        }
+    }
+
+    /// Writes what waits, as far as the socket takes it. An error shows when reading.
     fn flush(&mut self, cx: &mut Context<'_>) {
-        self.unflushed = Pin::new(&mut self.socket).poll_flush(cx).is_pending();
+        while !self.unsent.is_empty() {
+            match Pin::new(&mut self.socket).poll_write(cx, &self.unsent) {
+                Poll::Ready(Ok(written)) => drop(self.unsent.drain(..written)),
+                Poll::Ready(Err(_)) => self.unsent.clear(),
+                Poll::Pending => return,
+            }
+        }
+        self.unsent = Vec::new();
     }
 }
 
-fn config() -> WebSocketConfig {
-    WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(0)
-        .max_write_buffer_size(WRITE_BUFFER_MAX)
-        .max_message_size(Some(FRAME_MAX))
-        .max_frame_size(Some(FRAME_MAX))
-}
-
-fn upgrade(
+fn request(
     endpoint: &Endpoint,
     token: &Secret,
     cookie: Option<&str>,
@@ -201,44 +233,27 @@ fn upgrade(
     request.body(())
 }
 
-fn io_failure(error: &std::io::Error) -> ConnectFailure {
-    if is_local(error) { ConnectFailure::Local } else { ConnectFailure::Network }
+/// RFC 6455: a client masks what it sends, with bytes that nobody can foresee.
+#[expect(clippy::disallowed_methods, reason = "a mask has nothing to do with the plan")]
+fn write_masked(out: &mut Vec<u8>, mut frame: Frame) {
+    let random = uuid::Uuid::new_v4().into_bytes();
+    frame.header_mut().mask = Some([random[0], random[1], random[2], random[3]]);
+    frame.format(out).expect("a Vec takes everything");
 }
 
-fn failure(error: &Error) -> ConnectFailure {
-    match error {
-        Error::Http(response) => ConnectFailure::Status(response.status().as_u16()),
-        Error::Io(error) => io_failure(error),
-        _ => ConnectFailure::Network,
-    }
-}
-
-fn closed_by(frame: Option<CloseFrame>) -> Ending {
-    match frame {
-        Some(frame) => Ending::Close { code: frame.code.into(), reason: frame.reason.as_str().into() },
-        None => Ending::Close { code: 1005, reason: Box::default() },
-    }
-}
-
-fn ending_by(error: &Error) -> Ending {
-    match error {
-        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)
-        | Error::ConnectionClosed
-        | Error::AlreadyClosed => Ending::Eof,
-        Error::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ending::Eof,
-        Error::Io(_) => Ending::Reset,
-        _ => Ending::Protocol,
-    }
+fn ending(error: &io::Error) -> Ending {
+    if error.kind() == io::ErrorKind::UnexpectedEof { Ending::Eof } else { Ending::Reset }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
-
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::{TcpListener, TcpStream};
+    use futures::{SinkExt as _, StreamExt as _};
+    use tokio::net::TcpListener;
     use tokio::runtime::{Builder, LocalOptions};
     use tokio::task::spawn_local;
+    use tokio_tungstenite::WebSocketStream;
+    use tokio_tungstenite::tungstenite::Message;
+    use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
     use super::*;
 
@@ -270,8 +285,31 @@ mod tests {
         tokio_tungstenite::accept_async(socket).await.expect("an upgrade")
     }
 
-    async fn receive(opened: &mut Opened) -> Received {
-        poll_fn(|cx| opened.stream.poll_receive(cx)).await
+    /// What a session would be told, as text.
+    async fn receive(opened: &mut Opened) -> String {
+        let (stream, mut buffer) = (&mut opened.stream, Vec::new());
+        let mut said = None;
+        poll_fn(|cx| {
+            let filled = match ready!(stream.poll_fill(cx, &mut buffer)) {
+                Ok(filled) => filled,
+                Err(ending) => return Poll::Ready(format!("{ending:?}")),
+            };
+            let mut at = 0;
+            let item = stream.next(&buffer[..filled], &mut at);
+            if let Some(Item::Ping(payload)) = item {
+                stream.pong(payload, cx);
+            }
+            said = item.map(|item| format!("{item:?}"));
+            stream.keep(&buffer[at..filled]);
+            said.take().map_or_else(
+                || {
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                },
+                Poll::Ready,
+            )
+        })
+        .await
     }
 
     #[test]
@@ -284,7 +322,7 @@ mod tests {
         };
         with_server(server, async |opened| {
             let mut opened = opened.expect("an upgrade");
-            assert!(matches!(receive(&mut opened).await, Received::Ping));
+            assert_eq!(receive(&mut opened).await, "Ping([7])");
             // Gone without another read: what the server waits for has left already, or never will.
         });
     }
@@ -296,10 +334,8 @@ mod tests {
             accepted(socket).await.close(Some(frame)).await.expect("sent");
         };
         with_server(server, async |opened| {
-            let Received::Closed(ending) = receive(&mut opened.expect("an upgrade")).await else {
-                panic!("open")
-            };
-            assert_eq!(ending, Ending::Close { code: 4003, reason: "ping_timeout".into() });
+            let said = receive(&mut opened.expect("an upgrade")).await;
+            assert_eq!(said, "Close(4003, \"ping_timeout\")");
         });
     }
 
@@ -313,28 +349,10 @@ mod tests {
                 }
             };
             with_server(server, async move |opened| {
-                let Received::Closed(ending) = receive(&mut opened.expect("an upgrade")).await else {
-                    panic!("open")
-                };
-                assert_eq!(ending, if reset { Ending::Reset } else { Ending::Eof });
+                let said = receive(&mut opened.expect("an upgrade")).await;
+                assert_eq!(said, if reset { "Reset" } else { "Eof" });
             });
         }
-    }
-
-    #[test]
-    fn what_is_too_large_is_counted_and_ends_the_connection() {
-        let server = |socket| async {
-            let mut socket = accepted(socket).await;
-            let huge = Message::Text("x".repeat(FRAME_MAX + 1).into());
-            // The client may be gone before all of it has left.
-            let _ = socket.send(huge).await;
-        };
-        with_server(server, async |opened| {
-            let mut opened = opened.expect("an upgrade");
-            assert!(matches!(receive(&mut opened).await, Received::Odd(Oddity::Oversized)));
-            assert!(matches!(receive(&mut opened).await, Received::Closed(Ending::Protocol)));
-            opened.stream.reset();
-        });
     }
 
     #[test]
@@ -352,6 +370,42 @@ mod tests {
         };
         with_server(server, async |opened| {
             assert_eq!(opened.err(), Some(ConnectFailure::Status(503)));
+        });
+    }
+
+    /// Answers the upgrade byte for byte: `behind` is what the server says right behind its head.
+    async fn answer_by_hand(mut socket: TcpStream, accept: impl Fn(&str) -> String, behind: &[u8]) {
+        let mut request = vec![0; 4096];
+        let read = socket.read(&mut request).await.expect("a request");
+        let request = String::from_utf8_lossy(&request[..read]).into_owned();
+        let key = request.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).expect("a key");
+        let mut answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
+             Sec-WebSocket-Accept: {}\r\nSet-Cookie: pod=2; Path=/\r\n\r\n",
+            accept(key)
+        )
+        .into_bytes();
+        answer.extend_from_slice(behind);
+        socket.write_all(&answer).await.expect("sent");
+    }
+
+    #[test]
+    fn what_comes_in_one_piece_with_the_answer_is_not_lost() {
+        let accept = |key: &str| derive_accept_key(key.as_bytes());
+        let server = move |socket| async move { answer_by_hand(socket, accept, b"\x81\x02hi").await };
+        with_server(server, async |opened| {
+            let mut opened = opened.expect("an upgrade");
+            assert_eq!(opened.cookies, ["pod=2; Path=/".into()]);
+            assert_eq!(receive(&mut opened).await, "Text(\"hi\")");
+        });
+    }
+
+    #[test]
+    fn a_101_that_does_not_know_the_key_is_no_upgrade() {
+        let accept = |_: &str| derive_accept_key(b"another key");
+        let server = move |socket| async move { answer_by_hand(socket, accept, b"").await };
+        with_server(server, async |opened| {
+            assert_eq!(opened.err(), Some(ConnectFailure::Network));
         });
     }
 }

@@ -163,3 +163,102 @@ struct Pair {
 fn never() -> TokenLife {
     TokenLife { issued: Timestamp::ZERO, life: Duration::ZERO }
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::runtime::{Builder, LocalOptions};
+    use tokio::task::spawn_local;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::plan::Population;
+    use crate::profile;
+
+    fn tokens() -> Rc<Tokens> {
+        let clock = Clock::start();
+        let population = Population::new(&profile::Population {
+            tenants: 1,
+            clients: 2,
+            members_per_room: 2,
+            rooms_per_tenant: None,
+            rooms_per_client: 1,
+        });
+        let (key, life) = (Secret::new("key"), Duration::from_secs(3600));
+        let minter = Minter::new(&key, Uuid::nil(), population, clock.epoch_unix_s(), life);
+        let agent = HeaderValue::from_static("wavesoak/0 (test)");
+        Rc::new(Tokens::new(clock, minter, agent, Duration::from_secs(60), 2))
+    }
+
+    fn expiry(token: &Secret) -> u64 {
+        let claims = token.expose().split('.').nth(1).expect("three parts");
+        let claims = URL_SAFE_NO_PAD.decode(claims).expect("base64");
+        serde_json::from_slice::<serde_json::Value>(&claims).expect("JSON")["exp"].as_u64().expect("a time")
+    }
+
+    /// Asks for two refreshes of client 0 at once; the server answers the first request and takes no second.
+    fn refreshed_twice(tokens: &Rc<Tokens>, answer: &'static str) -> [Result<TokenLife, RefreshTrouble>; 2] {
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        runtime.expect("a runtime").block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let address = listener.local_addr().expect("bound");
+            let endpoint = Rc::new(Endpoint::parse(&format!("http://{address}")).expect("a good URL"));
+            endpoint.resolve().await.expect("an address");
+            spawn_local(async move {
+                let (mut socket, _) = listener.accept().await.expect("a connection");
+                drop(listener);
+                let mut request = [0; 4096];
+                assert!(socket.read(&mut request).await.expect("a request") > 0);
+                socket.write_all(answer.as_bytes()).await.expect("an open connection");
+            });
+            let (one, two) = (tokens.refresh(0, Rc::clone(&endpoint)), tokens.refresh(0, endpoint));
+            let (one, two) = futures::join!(one, two);
+            [one, two]
+        })
+    }
+
+    #[test]
+    fn two_who_ask_at_once_are_answered_by_one_refresh() {
+        let tokens = tokens();
+        tokens.sign_in(0);
+        let before = tokens.access(0);
+        assert_eq!(before.expose(), tokens.access(0).expose(), "the token in hand stays the same");
+        let body = r#"{"data":{"access_token":"new","refresh_token":"newer","expires_in":60}}"#;
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let [one, two] = refreshed_twice(&tokens, Box::leak(answer.into_boxed_str()));
+        assert_eq!(one, two);
+        assert_eq!(one.expect("refreshed").life, Duration::from_secs(60));
+        assert_eq!(tokens.access(0).expose(), "new");
+        assert_ne!(tokens.access(1).expose(), "new", "another identity's");
+    }
+
+    #[test]
+    fn a_refused_refresh_is_told_from_an_unanswered_one() {
+        for (answer, trouble) in [
+            ("HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n", RefreshTrouble::Refused),
+            ("HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n", RefreshTrouble::Unanswered),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", RefreshTrouble::Unanswered),
+            ("", RefreshTrouble::Unanswered),
+        ] {
+            let tokens = tokens();
+            tokens.sign_in(0);
+            let before = tokens.access(0);
+            assert_eq!(refreshed_twice(&tokens, answer), [Err(trouble), Err(trouble)], "{answer:?}");
+            assert_eq!(tokens.access(0).expose(), before.expose(), "the old one is kept");
+        }
+    }
+
+    #[test]
+    fn an_expired_token_is_expired_and_nobody_is_told() {
+        let tokens = tokens();
+        tokens.sign_in(0);
+        let (life, good) = (tokens.life(0), expiry(&tokens.access(0)));
+        tokens.expire(0);
+        let now = tokens.clock.epoch_unix_s();
+        assert!(expiry(&tokens.access(0)) < now && good > now);
+        assert_eq!(tokens.life(0), life);
+    }
+}

@@ -58,7 +58,8 @@ impl Pace {
             let per_second = (2.0 * rate).max(10.0);
             Ceiling::new(per_second, (2.0 * per_second).ceil() as u32)
         };
-        let tenants: Vec<f64> = (0..plan.population.tenants()).map(|t| plan.timetable.tenant_rate(t)).collect();
+        let tenants: Vec<f64> =
+            (0..plan.population.tenants()).map(|t| plan.timetable.tenant_rate(t)).collect();
         let overall = match enforced {
             Some(limit) => Ceiling::new(limit, limit.ceil().max(1.0) as u32),
             None => ceiling(tenants.iter().sum()),
@@ -85,6 +86,9 @@ mod tests {
         assert_eq!((0..5).filter(|_| ceiling.take(start).is_ok()).count(), 3);
         let retry = ceiling.take(start).unwrap_err();
         assert!(retry > start && ceiling.take(retry).is_ok());
-        assert_eq!((0..100).filter(|i| ceiling.take(Timestamp::from_millis(6000 + i * 10)).is_ok()).count(), 12);
+        assert_eq!(
+            (0..100).filter(|i| ceiling.take(Timestamp::from_millis(6000 + i * 10)).is_ok()).count(),
+            12
+        );
     }
 }

@@ -158,7 +158,9 @@ impl Publishing {
         flight.publication.first_sent = flight.publication.first_sent.or(sent);
         let last = flight.attempt >= self.attempts;
         match reply {
-            SendReply::Acknowledged { id, position } => self.end(flight, Outcome::Acknowledged { id, position }),
+            SendReply::Acknowledged { id, position } => {
+                self.end(flight, Outcome::Acknowledged { id, position })
+            }
             SendReply::Unauthorized if !flight.renewed => {
                 flight.renewed = true;
                 self.rest(now, flight);
@@ -212,7 +214,8 @@ impl Publishing {
             self.ended.push_back(waiting.unsent(true));
         }
         for flight in std::mem::take(&mut self.resting).into_values() {
-            let outcome = if flight.publication.first_sent.is_some() { Outcome::Unknown } else { Outcome::Unsent };
+            let outcome =
+                if flight.publication.first_sent.is_some() { Outcome::Unknown } else { Outcome::Unsent };
             self.end(flight, outcome);
         }
     }
@@ -274,4 +277,113 @@ impl Waiting {
 /// The rest after an attempt that got no answer (ours): 0.5, 1, 2, 2 … s.
 fn rest_before(attempt: u32) -> Duration {
     Duration::from_millis(500 << attempt.saturating_sub(1).min(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Shard;
+
+    struct Bench {
+        plan: Plan,
+        publishing: Publishing,
+        now: Timestamp,
+    }
+
+    impl Bench {
+        fn new(more: &str) -> Self {
+            let text = format!(
+                "[population]\ntenants = 1\nclients = 10\n[[phase]]\nduration = \"10s\"\nclients = 10\n{more}"
+            );
+            let profile = crate::profile::parse(&text, "test.toml", &[]).expect("a good profile").profile;
+            let plan = Plan::new(&profile, Shard::WHOLE);
+            let publishing = Publishing::new(&profile, &plan, Uuid::nil(), None);
+            Self { plan, publishing, now: Timestamp::from_secs(100) }
+        }
+
+        /// One publish due now, answered by these in turn, as long as it is repeated; its outcome and attempts.
+        fn publish(&mut self, replies: &[SendReply]) -> (Outcome, usize) {
+            self.publishing.due(0, Some(7), 3, self.now);
+            let mut answers = replies.iter().cycle();
+            let (mut attempts, mut uuids) = (0, Vec::new());
+            for _ in 0..100 {
+                self.publishing.pump(self.now, &self.plan);
+                while let Some(publication) = self.publishing.poll() {
+                    attempts += 1;
+                    uuids.push(publication.event_uuid);
+                    let reply = answers.next().expect("it cycles").clone();
+                    let sent = (reply != SendReply::NotWritten).then_some(self.now);
+                    self.publishing.replied(self.now, publication.ticket, sent, reply);
+                }
+                if let Some(ended) = self.publishing.ended() {
+                    assert!(self.publishing.is_idle());
+                    assert!(uuids.iter().all(|uuid| *uuid == uuids[0]), "repeats carry the same event_uuid");
+                    return (ended.outcome, attempts);
+                }
+                self.now = self.publishing.next_wake().expect("it waits for something");
+            }
+            panic!("it does not end");
+        }
+    }
+
+    fn acknowledged() -> SendReply {
+        SendReply::Acknowledged { id: None, position: Some(9) }
+    }
+
+    fn refused(code: Option<&str>) -> SendReply {
+        SendReply::Refused { status: 429, code: code.map(Into::into) }
+    }
+
+    #[test]
+    fn the_outcome_of_a_publish_follows_from_all_its_attempts() {
+        let rate_limited = || refused(Some("SW_RATE_LIMIT_EXCEEDED"));
+        let done = || Outcome::Acknowledged { id: None, position: Some(9) };
+        let unanswered = SendReply::Unanswered;
+        let cases: Vec<(&str, Vec<SendReply>, Outcome, usize)> = vec![
+            ("2xx at once", vec![acknowledged()], done(), 1),
+            ("2xx after a timeout", vec![unanswered.clone(), acknowledged()], done(), 2),
+            ("never an answer", vec![unanswered.clone()], Outcome::Unknown, 3),
+            ("429 is not repeated", vec![rate_limited()], Outcome::Rejected, 1),
+            ("429 does not undo a timeout", vec![unanswered.clone(), rate_limited()], Outcome::Unknown, 2),
+            ("4xx without a code may be a balancer's", vec![refused(None)], Outcome::Unknown, 3),
+            ("401 is repeated once", vec![SendReply::Unauthorized, acknowledged()], done(), 2),
+            ("401 twice is a refusal", vec![SendReply::Unauthorized], Outcome::Rejected, 2),
+            (
+                "a byte that left once leaves a doubt",
+                vec![unanswered, SendReply::NotWritten],
+                Outcome::Unknown,
+                3,
+            ),
+        ];
+        for (name, replies, outcome, attempts) in cases {
+            assert_eq!(Bench::new("").publish(&replies), (outcome, attempts), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_never_leaves_is_tried_until_it_would_be_too_late_and_then_unsent() {
+        let mut bench = Bench::new("[traffic]\nmax_send_lateness = \"5s\"\n");
+        let begun = bench.now;
+        let (outcome, attempts) = bench.publish(&[SendReply::NotWritten]);
+        assert_eq!(outcome, Outcome::Unsent);
+        assert!(attempts >= 3 && bench.now.since(begun) <= Duration::from_secs(5), "{attempts}");
+    }
+
+    #[test]
+    fn what_is_too_late_is_given_up_instead_of_sent_in_a_burst() {
+        let mut bench = Bench::new("[traffic]\nmax_send_lateness = \"5s\"\nmax_in_flight = 2\n");
+        for n in 0..10 {
+            bench.publishing.due(0, Some(n), 0, bench.now);
+        }
+        bench.publishing.pump(bench.now, &bench.plan);
+        let flying: Vec<Publication> = std::iter::from_fn(|| bench.publishing.poll()).collect();
+        assert_eq!(flying.len(), 2, "the bound on publishes in flight holds");
+        assert!(bench.publishing.held_back > 0);
+        bench.publishing.pump(bench.now + Duration::from_secs(6), &bench.plan);
+        let ended: Vec<Ended> = std::iter::from_fn(|| bench.publishing.ended()).collect();
+        assert_eq!(ended.len(), 8);
+        // The target had not answered: the harness is not to blame.
+        assert!(ended.iter().all(|ended| ended.outcome == Outcome::Unsent && !ended.own_fault));
+        assert_eq!(bench.publishing.poll(), None);
+    }
 }

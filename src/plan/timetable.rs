@@ -42,10 +42,8 @@ impl Timetable {
     pub fn new(profile: &Profile, population: &Population, seed: Seed) -> Self {
         let rooms_per_tenant = population.rooms() / population.tenants();
         let shares = tenant_shares(profile.traffic.tenant_shares, population.tenants());
-        let room_rates = shares
-            .iter()
-            .map(|share| profile.traffic.rate.0 * share / f64::from(rooms_per_tenant))
-            .collect();
+        let room_rates =
+            shares.iter().map(|share| profile.traffic.rate.0 * share / f64::from(rooms_per_tenant)).collect();
         let (mut begin, mut segments) = (0.0, Vec::new());
         for (index, phase) in profile.phases.iter().enumerate() {
             let end = begin + phase.duration.as_secs_f64();
@@ -76,7 +74,8 @@ impl Timetable {
     /// to the next one.
     pub fn walk(&self, room: u32, visit: &mut Visit, due: &mut Vec<Duration>) {
         let before = due.len();
-        let (begin, end) = (f64::from(visit.block), (f64::from(visit.block) + 1.0).min(self.end.as_secs_f64()));
+        let (begin, end) =
+            (f64::from(visit.block), (f64::from(visit.block) + 1.0).min(self.end.as_secs_f64()));
         if begin < end {
             match self.arrivals {
                 Arrivals::Even => self.even(room, begin, end, due),
@@ -164,7 +163,10 @@ pub(crate) mod tests {
         Timetable {
             seed: Seed(7),
             arrivals,
-            room_rates: tenant_shares(TenantShares::Zipf(1.0), 2).iter().map(|share| share * 30.0 / 2.0).collect(),
+            room_rates: tenant_shares(TenantShares::Zipf(1.0), 2)
+                .iter()
+                .map(|share| share * 30.0 / 2.0)
+                .collect(),
             rooms_per_tenant: 2,
             segments,
             end: Duration::from_secs_f64(begin),
@@ -201,7 +203,8 @@ pub(crate) mod tests {
     #[test]
     fn a_phase_scales_the_rate_and_nothing_is_due_after_the_end() {
         let due = all(&table(Arrivals::Even, &[(10.5, 1.0), (10.0, 0.0), (10.2, 0.5)]), 0);
-        let between = |from: f64, to: f64| due.iter().filter(|at| (from..to).contains(&at.as_secs_f64())).count();
+        let between =
+            |from: f64, to: f64| due.iter().filter(|at| (from..to).contains(&at.as_secs_f64())).count();
         assert!((104..=106).contains(&between(0.0, 10.5)));
         assert_eq!(between(10.6, 20.4), 0);
         assert!((50..=52).contains(&between(20.5, 31.0)));

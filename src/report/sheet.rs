@@ -144,6 +144,7 @@ fn objective(judged: &Judged) -> Vec<Cell> {
 pub(super) fn observed(judged: &Judged) -> String {
     let reason = judged.reason.as_deref().unwrap_or_default();
     match judged.observed {
+        Some(number) if judged.unit == Unit::Count => grouped(number as u64),
         Some(number) => judged.unit.write(number),
         None if reason.contains("not delivered") => "not delivered".to_owned(),
         None if reason.contains("not exposed") => "not exposed".to_owned(),

@@ -4,7 +4,9 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use comfy_table::{Attribute, CellAlignment, Color, ContentArrangement, LineStyle, Table, TableStyle};
+use comfy_table::{
+    Attribute, CellAlignment, Color, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle,
+};
 
 use super::Summary;
 use super::sheet::{self, Cell, Mood, Section};
@@ -51,6 +53,10 @@ fn table(section: &Section, columns: u16) -> Table {
     );
     for row in &section.rows {
         table.add_row(row.iter().map(cell));
+    }
+    if let Some(names) = table.column_mut(0) {
+        // A name in two pieces cannot be searched for.
+        names.set_constraint(ColumnConstraint::ContentWidth);
     }
     table
 }
@@ -120,9 +126,14 @@ mod tests {
     }
 
     #[test]
-    fn no_line_is_wider_than_the_terminal() {
-        let text = text(|_| ());
+    fn no_line_is_wider_than_the_terminal_and_no_name_is_cut() {
+        let text = text(|collected| {
+            for distribution in collected.latency.values_mut() {
+                distribution.not_delivered = 400;
+            }
+        });
         let plain = anstream::adapter::strip_str(&text).to_string();
+        assert!(plain.contains("reconnect_lateness"), "{plain}");
         let widest = plain.lines().map(|line| line.chars().count()).max();
         assert!(widest <= Some(110), "{widest:?}");
     }

@@ -103,7 +103,8 @@ deadline = "60s"
     /// # Errors
     /// The row is wrong.
     pub fn profile(&self) -> Result<Profile, ProfileError> {
-        let set = self.set.iter().map(|set| Override::parse(set).expect("the table is ours, and tests read it"));
+        let set =
+            self.set.iter().map(|set| Override::parse(set).expect("the table is ours, and tests read it"));
         let set: Vec<Override> = set.collect();
         let text = format!("name = \"{}\"\n{}{}", self.name, Self::BASE, self.faults);
         Ok(profile::parse(&text, self.name, &set)?.profile)
@@ -119,7 +120,8 @@ deadline = "60s"
         });
         let beside = |key: &&str| self.expected.iter().all(|(expected, _)| expected != key);
         let stray = reported.guilty().filter(|(key, _)| beside(key));
-        let stray = stray.map(|(key, found)| Cell { key: key.to_owned(), planted: 0, reported: found, exact: false });
+        let stray =
+            stray.map(|(key, found)| Cell { key: key.to_owned(), planted: 0, reported: found, exact: false });
         expected.chain(stray).collect()
     }
 }

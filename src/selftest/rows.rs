@@ -520,10 +520,7 @@ const ROWS: &[Row] = &[
         defect: "a frame of 300 KiB",
         faults: "[[fault]]\nkind = \"strange-frame\"\nat = \"3100ms\"\nclients = [0, 3]\nframe = \"oversized\"\n",
         set: &[],
-        expected: &[
-            ("oddities.frame_oversized", Done(Deed::FrameStrange)),
-            ("disconnects.protocol", Done(Deed::FrameStrange)),
-        ],
+        expected: &[("oddities.frame_oversized", Done(Deed::FrameStrange))],
     },
     Row {
         name: "no-pings",

@@ -91,10 +91,14 @@ impl Session {
 
     /// A step failed, or the live connection was lost; bridge and connection are closed already.
     pub(super) fn attempt_failed(&mut self, now: Timestamp, step: Step) {
-        let client = &self.settings.client;
-        let due = self.schedule.failed(now, self.goal, step, client, &mut self.random);
+        let due = self.failed(now, step);
         let spaced = step == Step::Stall || self.schedule.is_offline();
         self.wait(now, if spaced { self.spaced(due) } else { due });
+    }
+
+    /// Counts a failure. Returns when the next attempt is due.
+    pub(super) fn failed(&mut self, now: Timestamp, step: Step) -> Timestamp {
+        self.schedule.failed(now, self.goal, step, &self.settings.client, &mut self.random)
     }
 
     /// Begins the next attempt (or poll) when it is due; at once, without the way through a timer, when that is

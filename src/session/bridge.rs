@@ -172,17 +172,14 @@ impl Session {
         }
     }
 
-    /// The poll is over: try the stream, if it is time for that, else poll again.
+    /// The poll is over: try the stream, if it is time for that, else poll again. A poll that will never be answered
+    /// better (`answered` is false) is a reply too, but its repetition backs off.
     fn polled(&mut self, now: Timestamp, answered: bool) {
-        if answered {
-            self.schedule.poll_answered();
-        }
+        let due = if answered { self.schedule.poll_answered(now) } else { self.failed(now, Step::Sync) };
         if self.schedule.may_probe(now) {
             self.probe(now);
-        } else if answered {
-            self.wait(now, self.spaced(now));
         } else {
-            self.attempt_failed(now, Step::Sync);
+            self.wait(now, self.spaced(due));
         }
     }
 

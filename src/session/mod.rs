@@ -146,7 +146,7 @@ impl Session {
         self.state == State::Live
     }
 
-    /// Fires what is due, each timer at most once: one that is due again at once waits for the next call, which
+    /// Fires what is due, but no more than there are timers: what is due again at once waits for the next call, which
     /// [`Session::next_wake`] then asks for.
     fn fire(&mut self, now: Timestamp) {
         for _ in 0..Timer::COUNT {
@@ -299,7 +299,9 @@ pub enum Action {
     },
     /// Forget the sync request under way, if any; no answer is expected any more.
     AbandonSync,
-    /// Refresh the token; after a 4001 even when it is not due.
+    /// Refresh the token; after a 4001 even when it is not due. Asked for again while one is under way only when the
+    /// first was not answered in time, or when the plan has taken the client away and brought it back: one answer
+    /// then does for both.
     Refresh,
 }
 
@@ -311,3 +313,6 @@ pub enum Output {
     /// Something that happened, for the collector.
     Observation(Observation),
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use rand::RngExt as _;
 
 use super::attempt::{Goal, Step};
 use super::settings::PROBE_SPACING;
-use super::{Observation, ReconnectKind};
+use super::{Observation, ReconnectKind, SyncTrouble};
 use crate::profile;
 use crate::seed::Stream;
 use crate::time::Timestamp;
@@ -18,10 +18,12 @@ pub(super) struct Schedule {
     failures: u32,
     /// The same for sync alone, while offline; forgotten after a poll that was answered.
     polls_failed: u32,
+    /// While offline: when sync may be asked again.
+    poll_due: Timestamp,
     /// The first failure since the client was live.
     down_since: Option<Timestamp>,
-    /// When the stream was last tried.
-    tried: Option<Timestamp>,
+    /// While offline: when the stream may be tried again.
+    probe_due: Timestamp,
     /// The client has fallen back to polling sync.
     offline: bool,
 }
@@ -66,26 +68,28 @@ impl Schedule {
         if !self.offline {
             return now + delay(client, self.failures, u);
         }
-        if step == Step::Stream {
-            return now;
+        if step != Step::Stream {
+            self.polls_failed = self.polls_failed.saturating_add(1);
+            self.poll_due = now + delay(client, self.polls_failed, u);
         }
-        self.polls_failed = self.polls_failed.saturating_add(1);
-        now + delay(client, self.polls_failed, u)
+        self.poll_due.max(now)
     }
 
-    /// An offline poll was answered.
-    pub(super) fn poll_answered(&mut self) {
+    /// An offline poll was answered. Returns when the next one is due.
+    pub(super) fn poll_answered(&mut self, now: Timestamp) -> Timestamp {
         self.polls_failed = 0;
+        self.poll_due = now;
+        now
     }
 
     /// Whether the stream may be tried after a poll.
     pub(super) fn may_probe(&self, now: Timestamp) -> bool {
-        self.tried.is_none_or(|tried| now >= tried + PROBE_SPACING)
+        now >= self.probe_due
     }
 
     /// The stream is tried.
     pub(super) fn tries_stream(&mut self, now: Timestamp) {
-        self.tried = Some(now);
+        self.probe_due = now + PROBE_SPACING;
     }
 
     /// Whether the client polls.
@@ -134,8 +138,11 @@ pub(super) struct Judge {
     /// An attempt is under way.
     trying: bool,
     poll_answered: bool,
+    /// The server has said that it cannot replay: a poll has failed, but an attempt at the stream goes on.
+    signalled: bool,
     live_since: Timestamp,
-    tried: Option<Timestamp>,
+    /// The earliest next try at the stream while offline.
+    probe_at: Timestamp,
 }
 
 /// Seconds before the first, second … attempt after a stable connection was lost (seed: "1s, 2s, 4s, 8s, max
@@ -172,7 +179,7 @@ impl Judge {
             }
             (ReconnectKind::Offline, Goal::Stream) => {
                 self.made = self.made.saturating_add(1);
-                self.tried.is_some_and(|tried| now < tried + PROBE_SPACING)
+                now < self.probe_at
             }
             (ReconnectKind::Immediate | ReconnectKind::BackedOff, _) => {
                 self.made = self.made.saturating_add(1);
@@ -183,7 +190,7 @@ impl Judge {
 
     /// The stream is tried.
     pub(super) fn tries_stream(&mut self, now: Timestamp) {
-        self.tried = Some(now);
+        self.probe_at = now + PROBE_SPACING;
     }
 
     /// The session reports this.
@@ -198,8 +205,17 @@ impl Judge {
                 self.stream_trouble(now);
             }
             Observation::ConnectFailed { .. } => self.stream_trouble(now),
+            Observation::SyncFailed(SyncTrouble::BeyondRetention) => {
+                self.signalled = true;
+                return;
+            }
+            Observation::BridgeEnded { complete: false, poll: false, .. }
+                if std::mem::take(&mut self.signalled) =>
+            {
+                return;
+            }
             Observation::SyncFailed(_) | Observation::BridgeEnded { complete: false, .. } => {
-                self.trouble = now
+                (self.trouble, self.signalled) = (now, false);
             }
             // A live client's refresh may fail while it waits for its next attempt: no delay runs from that.
             Observation::RefreshFailed { .. } if self.trying => self.trouble = now,

@@ -20,7 +20,7 @@ impl Settings {
     }
 }
 
-/// A hello later than this is slow (doc reference/api/websocket: "within about 2 s").
+/// A hello later than this is slow (documented: within about 2 s).
 pub(super) const HELLO_SLOW: Duration = Duration::from_secs(2);
 
 /// The stream is tried at most this often while offline (ours).

@@ -59,6 +59,12 @@ impl Timers {
         self.set(timer, Timestamp::MAX);
     }
 
+    /// Whether one is set.
+    #[cfg(test)]
+    pub(super) fn is_set(&self, timer: Timer) -> bool {
+        self.0[timer as usize] != Timestamp::MAX
+    }
+
     /// When the first of them is due.
     pub(super) fn next(&self) -> Option<Timestamp> {
         self.0.iter().copied().min().filter(|&at| at != Timestamp::MAX)
@@ -93,7 +99,7 @@ mod tests {
         assert_eq!(timers.pop_due(now), Some((Timer::Watchdog, Timestamp::from_secs(1))));
         assert_eq!(timers.pop_due(now), Some((Timer::SyncDeadline, Timestamp::from_secs(2))));
         assert_eq!(timers.pop_due(now), None);
-        assert_eq!(Timers::NONE.pop_due(Timestamp::MAX), None);
+        assert_eq!(timers.pop_due(Timestamp::MAX), None, "unset is never, even at the end of time");
     }
 
     #[test]

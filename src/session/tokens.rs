@@ -47,6 +47,12 @@ impl Tokens {
         self.asked = false;
     }
 
+    /// Whether a refresh is under way.
+    #[cfg(test)]
+    pub(super) fn is_asked(&self) -> bool {
+        self.asked
+    }
+
     /// After a failure (not a refusal) a live client asks again after 5 % of the token's life (ours), so that
     /// there are a few more tries before it runs out.
     fn pause(&self) -> Duration {

@@ -26,15 +26,26 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(settings: &Arc<Settings>, position: Position, life: TokenLife, random: seed::Stream) -> Self {
+    pub(super) fn new(
+        settings: &Arc<Settings>,
+        position: Position,
+        life: TokenLife,
+        random: seed::Stream,
+    ) -> Self {
         let session = Session::new(settings.clone(), position, life, random);
         Self { session, wake: Timestamp::MAX, link: None, request: None, cookie: None, outage: None }
+    }
+
+    /// `last_stream_position`
+    pub(super) fn position(&self) -> Position {
+        self.session.position()
     }
 }
 
 impl World {
     /// Hands something to a session, and carries out what it wants.
     pub(super) fn feed(&mut self, client: u32, input: Input<'_>) {
+        self.trace_input(client, &input);
         self.clients[client as usize].session.handle(self.now, input);
         while let Some(output) = self.clients[client as usize].session.poll() {
             match output {
@@ -55,6 +66,7 @@ impl World {
     }
 
     fn act(&mut self, client: u32, action: Action) {
+        self.trace_action(client, action);
         match action {
             Action::Connect => self.dial(client),
             Action::Disconnect { .. } => self.hang_up(client),

@@ -13,24 +13,43 @@ use crate::time::Timestamp;
 pub(super) enum Happening {
     ConductorWake,
     BackendWake,
-    ClientWake { client: u32 },
+    ClientWake {
+        client: u32,
+    },
     Scrape,
     Health,
     Interval,
     /// A connection's first byte reaches the balancer (or the pod).
-    Dialled { link: u64 },
+    Dialled {
+        link: u64,
+    },
     /// Something reaches the client.
-    Arrived { link: u64, parcel: Parcel },
+    Arrived {
+        link: u64,
+        parcel: Parcel,
+    },
     /// A slow client looks at what has reached it.
-    ReadSlowly { link: u64 },
+    ReadSlowly {
+        link: u64,
+    },
     /// Something reaches the pod.
-    Sent { link: u64, parcel: Upward },
+    Sent {
+        link: u64,
+        parcel: Upward,
+    },
     /// Has the connection been idle for too long?
-    IdleCheck { link: u64 },
+    IdleCheck {
+        link: u64,
+    },
     /// A request reaches the balancer (or the pod).
-    Asked { request: u64 },
+    Asked {
+        request: u64,
+    },
     /// Its answer reaches the one who asked.
-    Answered { request: u64, answer: Answer },
+    Answered {
+        request: u64,
+        answer: Answer,
+    },
 }
 
 /// The queue.

@@ -40,7 +40,12 @@ impl Identity {
     /// The access token.
     pub(super) fn caller(&self) -> Caller {
         let expires = if self.spoiled { Timestamp::ZERO } else { self.issued + self.life };
-        Caller { tenant: self.tenant.clone(), username: self.username.clone(), token_id: self.access, expires }
+        Caller {
+            tenant: self.tenant.clone(),
+            username: self.username.clone(),
+            token_id: self.access,
+            expires,
+        }
     }
 
     /// The refresh token; it outlives every run.

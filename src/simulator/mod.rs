@@ -10,6 +10,7 @@ mod identity;
 mod network;
 mod provision;
 mod requests;
+pub mod trace;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use clients::Client;
 use happening::{Agenda, Happening};
 use identity::Identity;
 use network::Link;
+use trace::Trace;
 
 use crate::collector::collected::{Collected, Finding, IntervalRow};
 use crate::plan::{Population, Shard};
@@ -72,7 +74,17 @@ const STEPS: u64 = 2_000_000_000;
 /// # Errors
 /// A simulation that does not come to an end; that is a defect of ours.
 pub fn simulate(profile: &Profile) -> Result<Simulated, SimulationError> {
-    World::new(profile)?.play()
+    World::new(profile)?.play().map(|(simulated, _)| simulated)
+}
+
+/// The same, with a trace of everything that passed between sessions and network.
+///
+/// # Errors
+/// As [`simulate`].
+pub fn simulate_traced(profile: &Profile) -> Result<(Simulated, Trace), SimulationError> {
+    let mut world = World::new(profile)?;
+    world.trace(world.clients.iter().map(Client::position).collect());
+    world.play().map(|(simulated, trace)| (simulated, trace.unwrap_or_default()))
 }
 
 struct World {
@@ -100,6 +112,9 @@ struct World {
     findings: Vec<Finding>,
     rows: Vec<IntervalRow>,
     finished: bool,
+    /// Written only when somebody wants it.
+    trace: Option<Trace>,
+    books_closed: bool,
 }
 
 impl World {
@@ -111,8 +126,9 @@ impl World {
         let mut backend = Backend::new(&config);
         // Derived from the seed, so that a simulation reproduces to the bit; over sockets a run id is always fresh.
         let run = Uuid::from_u64_pair(profile.seed, 0x5175);
-        let identities: Vec<Identity> =
-            (0..people.clients()).map(|client| Identity::new(&people, client, config.token_lifetime)).collect();
+        let identities: Vec<Identity> = (0..people.clients())
+            .map(|client| Identity::new(&people, client, config.token_lifetime))
+            .collect();
         let provisioned = provision::provision(&mut backend, &people, &identities, run)?;
         let setup = Setup {
             profile: profile.clone(),
@@ -155,10 +171,12 @@ impl World {
             findings: Vec::new(),
             rows: Vec::new(),
             finished: false,
+            trace: None,
+            books_closed: false,
         })
     }
 
-    fn play(mut self) -> Result<Simulated, SimulationError> {
+    fn play(mut self) -> Result<(Simulated, Option<Trace>), SimulationError> {
         self.agenda.at(Timestamp::ZERO, Happening::Scrape);
         self.agenda.at(Timestamp::ZERO, Happening::Health);
         self.agenda.at(Timestamp::ZERO + self.profile.report.interval, Happening::Interval);
@@ -178,16 +196,18 @@ impl World {
         self.ask_for_effects();
         self.end_interval();
         let mut collected = self.conductor.collected(self.now);
+        let trace = self.take_trace();
         let (mut truth, findings, rows) = (self.backend.truth(), self.findings, self.rows);
         collected.server.fanout_failed = Some(truth.fanout_failed);
         truth.merge(&self.balancers);
-        Ok(Simulated { collected, truth, findings, rows, steps, ended: self.now })
+        Ok((Simulated { collected, truth, findings, rows, steps, ended: self.now }, trace))
     }
 
     /// Tells the conductor something, and carries out what it wants.
     fn conduct(&mut self, event: Event<'_>) {
-        self.conductor.handle(self.now, event);
+        self.tell(event);
         while let Some(command) = self.conductor.poll() {
+            self.trace_command(&command);
             match command {
                 Command::Order { client, order } => self.feed(client, session::Input::Order(order)),
                 Command::Plant { fault, clients, line } => self.plant(fault, &clients, line),
@@ -202,6 +222,13 @@ impl World {
             self.conductor_wake = wake.max(self.now);
             self.agenda.at(self.conductor_wake, Happening::ConductorWake);
         }
+    }
+
+    /// Tells the conductor something; what it wants is carried out when it is next conducted.
+    fn tell(&mut self, event: Event<'_>) {
+        self.trace_event(&event);
+        self.conductor.handle(self.now, event);
+        self.trace_end();
     }
 
     /// Carries out what the backend wants; to be called after every call to it.
@@ -241,7 +268,7 @@ impl World {
         let affected = if begin { backend.begin_fault(now, fault) } else { backend.end_fault(now, fault) };
         self.settle_backend();
         if let Some(affected) = affected {
-            self.conductor.handle(now, Event::Planted { fault, affected });
+            self.tell(Event::Planted { fault, affected });
         }
     }
 
@@ -249,7 +276,7 @@ impl World {
     fn ask_for_effects(&mut self) {
         for fault in 0..self.profile.faults.len() as u32 {
             if let Some(affected) = self.backend.end_fault(self.now, fault) {
-                self.conductor.handle(self.now, Event::Planted { fault, affected });
+                self.tell(Event::Planted { fault, affected });
             }
         }
     }

@@ -64,19 +64,22 @@ impl World {
     pub(super) fn dial(&mut self, client: u32) {
         let link = self.take_id();
         let now = self.now;
-        self.links.insert(link, Link {
-            client,
-            pod: 0,
-            open: false,
-            silent: false,
-            slow: None,
-            muted: false,
-            held: Vec::new(),
-            in_flight: 0,
-            last_down: now,
-            last_up: now,
-            last_activity: now,
-        });
+        self.links.insert(
+            link,
+            Link {
+                client,
+                pod: 0,
+                open: false,
+                silent: false,
+                slow: None,
+                muted: false,
+                held: Vec::new(),
+                in_flight: 0,
+                last_down: now,
+                last_up: now,
+                last_activity: now,
+            },
+        );
         self.clients[client as usize].link = Some(link);
         if self.clients[client as usize].outage.is_some() {
             return self.deliver(link, Parcel::Refused(ConnectFailure::Network));
@@ -113,7 +116,8 @@ impl World {
         }
         let cookie = self.clients[client as usize].cookie;
         // Any stable number does for a token's hash.
-        let token = crate::wire::id_hash(&format!("{:?}", self.identities[client as usize].caller().token_id));
+        let token =
+            crate::wire::id_hash(&format!("{:?}", self.identities[client as usize].caller().token_id));
         let pod = self.balancer.choose(cookie, Some(token)).ok_or(())?;
         if !self.backend.pod_is_up(pod) {
             // Refused upstream: the balancer has learned it, the client gets a 502.
@@ -191,7 +195,8 @@ impl World {
 
     /// A slow client reads all that has come, and looks again later.
     pub(super) fn read_slowly(&mut self, link: u64) {
-        let Some((by, false)) = self.links.get(&link).and_then(|state| Some((state.slow?, state.silent))) else {
+        let Some((by, false)) = self.links.get(&link).and_then(|state| Some((state.slow?, state.silent)))
+        else {
             return;
         };
         self.read_held(link);
@@ -221,7 +226,7 @@ impl World {
             }
             Parcel::Frame(frame) => {
                 state.in_flight -= 1;
-                self.feed_frame(client, link, frame.frame(), late);
+                self.feed_frame(client, frame.frame(), late);
                 self.pull_frames(link);
             }
             Parcel::Ping => {
@@ -236,8 +241,9 @@ impl World {
         }
     }
 
-    fn feed_frame(&mut self, client: u32, link: u64, frame: &ServerFrame, late: bool) {
-        let (mut id, mut run, mut room) = (Uuid::encode_buffer(), Uuid::encode_buffer(), Uuid::encode_buffer());
+    fn feed_frame(&mut self, client: u32, frame: &ServerFrame, late: bool) {
+        let (mut id, mut run, mut room) =
+            (Uuid::encode_buffer(), Uuid::encode_buffer(), Uuid::encode_buffer());
         let parsed = match frame {
             ServerFrame::Hello(hello) => Frame::Hello(HelloFrame {
                 session_id: Some(hello.session.to_string().into()),
@@ -259,11 +265,11 @@ impl World {
             ServerFrame::Member { .. } | ServerFrame::Typing { .. } => Frame::Known,
             ServerFrame::Strange(Strange::Malformed) => Frame::Malformed,
             ServerFrame::Strange(Strange::Unknown) => Frame::Unknown,
-            ServerFrame::Strange(Strange::Binary) => return self.feed(client, Input::OddFrame(Oddity::Binary)),
-            // The library gives the connection up, as it does over sockets.
+            ServerFrame::Strange(Strange::Binary) => {
+                return self.feed(client, Input::OddFrame(Oddity::Binary));
+            }
             ServerFrame::Strange(Strange::Oversized) => {
-                self.feed(client, Input::OddFrame(Oddity::Oversized));
-                return self.end_link(client, link, Ending::Protocol);
+                return self.feed(client, Input::OddFrame(Oddity::Oversized));
             }
         };
         self.feed(client, Input::Frame { frame: &parsed, late });
@@ -312,12 +318,10 @@ impl World {
     /// What the plan does to the connections of these clients.
     pub(super) fn plant(&mut self, fault: u32, clients: &[u32], line: LineFault) {
         let hit = clients.iter().filter(|&&client| self.suffer(client, line)).count();
-        let ends = matches!(
-            line,
-            LineFault::Unsilence | LineFault::Unslow | LineFault::Unmute | LineFault::Restore
-        );
+        let ends =
+            matches!(line, LineFault::Unsilence | LineFault::Unslow | LineFault::Unmute | LineFault::Restore);
         let affected = if ends { 0 } else { hit as u64 };
-        self.conductor.handle(self.now, Event::Planted { fault, affected });
+        self.tell(Event::Planted { fault, affected });
     }
 
     /// Says whether there was something to hit.

@@ -44,7 +44,8 @@ pub(super) fn provision(
         }
         let stamp = Stamp { room, n: None, due: Timestamp::ZERO, sent: Timestamp::ZERO };
         let content = Content::marked(Mark { run, stamp }, 200);
-        let marker = backend.send(Timestamp::ZERO, 0, &creator.caller(), &id, content, None).map_err(refused)?;
+        let marker =
+            backend.send(Timestamp::ZERO, 0, &creator.caller(), &id, content, None).map_err(refused)?;
         let position = &mut positions[people.tenant_of_room(room) as usize];
         *position = marker.position.max(*position);
         rooms.push(id);

@@ -114,7 +114,9 @@ impl World {
     pub(super) fn asked(&mut self, number: u64) {
         let Some(request) = self.requests.get(&number).cloned() else { return };
         let client = match &request {
-            Request::Sync { client, .. } | Request::Fetch { client, .. } | Request::Refresh { client } => *client,
+            Request::Sync { client, .. } | Request::Fetch { client, .. } | Request::Refresh { client } => {
+                *client
+            }
             Request::Publish { publication, .. } => publication.publisher,
         };
         let pod = self.route(client);
@@ -259,7 +261,8 @@ fn trouble(error: ApiError) -> SyncTrouble {
 
 /// The page as the wire would have shown it.
 fn with_page(page: &Page, then: impl FnOnce(&SyncPage<'_>)) {
-    let run_of = |event: &Arc<Stored>| event.content.mark().map(|mark| mark.run.to_string()).unwrap_or_default();
+    let run_of =
+        |event: &Arc<Stored>| event.content.mark().map(|mark| mark.run.to_string()).unwrap_or_default();
     let runs: Vec<String> = page.events.iter().map(run_of).collect();
     let events = page.events.iter().zip(&runs).map(|(event, run)| SyncEvent {
         id: Some(event.id.to_string().into()),

@@ -41,7 +41,7 @@ mod proxy;
 #[cfg(feature = "live")]
 mod server;
 
-pub use backend::{Backend, Created, Effect, Grant, Registered};
+pub use backend::{Backend, Contents, Created, Effect, Grant, Registered};
 pub use caller::{Caller, TokenTrouble};
 pub use config::Config;
 pub use connection::ConnId;

@@ -86,6 +86,12 @@ impl Registry {
         })
     }
 
+    /// The participant of this name in this tenant, if there is one.
+    pub(super) fn find_participant(&self, tenant: &str, username: &str) -> Option<ParticipantIx> {
+        let tenant = *self.by_name.get(tenant)?;
+        self.tenant(tenant).by_username.get(username).copied()
+    }
+
     pub(super) fn add_room(&mut self, tenant: TenantIx, id: Uuid) -> RoomIx {
         let index = RoomIx(self.rooms.len());
         self.rooms.push(Room {
@@ -127,6 +133,11 @@ impl Registry {
 
     pub(super) fn participant(&self, participant: ParticipantIx) -> &Participant {
         &self.participants[participant.0]
+    }
+
+    #[cfg(test)]
+    pub(super) fn participants_len(&self) -> usize {
+        self.participants.len()
     }
 
     pub(super) fn participant_mut(&mut self, participant: ParticipantIx) -> &mut Participant {

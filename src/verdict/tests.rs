@@ -127,6 +127,13 @@ fn what_is_always_judged() {
         ),
         case("a hold that nobody saw is not met", |_, c| c.holds.clear(), "live", Inconclusive, Inconclusive),
         case(
+            "and so is one of two",
+            |p, _| p.phases.push(p.phases[1].clone()),
+            "live",
+            Inconclusive,
+            Inconclusive,
+        ),
+        case(
             "a profile without a hold is judged at its end",
             |p, c| {
                 p.phases.pop();
@@ -413,6 +420,18 @@ fn less_load_than_planned() {
         )
         .by_the_harness(),
         case(
+            "what was held back is not what the target did not take",
+            |_, c| {
+                c.publishes.unsent = 5;
+                c.harness.unsent_by_harness = 5;
+            },
+            "publishes.unsent",
+            Inconclusive,
+            Inconclusive,
+        )
+        .with("publishes.unsent", exactly(0.0))
+        .by_the_harness(),
+        case(
             "the target refused the connections",
             |_, c| {
                 c.publishes.unsent = 20;
@@ -449,6 +468,17 @@ fn what_the_server_does_not_show_is_not_zero() {
         case("a lower bound, as far as exposed", reset, name, Passed, Passed),
         case("a lower bound", reset_strictly, name, Inconclusive, Inconclusive),
         case(
+            "one endpoint behind a balancer sees one pod at a time",
+            |p, c| {
+                strictly(p, c);
+                c.server.messages_dropped_total = Some(0);
+                c.server.partial = true;
+            },
+            name,
+            Inconclusive,
+            Inconclusive,
+        ),
+        case(
             "a lower bound above the limit",
             |p, c| {
                 reset_strictly(p, c);
@@ -483,6 +513,17 @@ fn what_could_not_be_audited() {
             Failed,
             Failed,
         ),
+        case(
+            "another tenant may be the worst",
+            |_, c| {
+                c.tenants[0].deliveries.lost_by_server = 2;
+                c.tenants[1].deliveries.unaudited = 3;
+            },
+            "worst_tenant.lost_by_server",
+            Inconclusive,
+            Inconclusive,
+        )
+        .with("worst_tenant.lost_by_server", at_most(2.0)),
         case(
             "all of it may be lost",
             |_, c| c.deliveries.unaudited = 3,
@@ -525,7 +566,8 @@ fn drops_by_the_harness_itself() {
             "nor what a working connection proves",
             |p, c| {
                 dropped(p, c);
-                c.deliveries.missed_on_stream = 7;
+                c.deliveries.missed_on_stream = 4;
+                c.deliveries.missed_in_sync = 3;
                 c.deliveries.missed_after_bridging = 10;
             },
             "missed_after_bridging",

@@ -45,9 +45,20 @@ share = "50%"
 /// that backs off when the plan takes it away.)
 fn guilt(deliveries: &Deliveries) -> u64 {
     let d = deliveries;
-    d.missed_on_stream + d.missed_in_sync + d.missed_unplaced + d.lost_by_server + d.stream_omitted + d.duplicate
-        + d.unexpected + d.leaked + d.leaked_room + d.out_of_order + d.below_cursor + d.unaudited
-        + d.foreign + d.sync_hole
+    d.missed_on_stream
+        + d.missed_in_sync
+        + d.missed_unplaced
+        + d.lost_by_server
+        + d.stream_omitted
+        + d.duplicate
+        + d.unexpected
+        + d.leaked
+        + d.leaked_room
+        + d.out_of_order
+        + d.below_cursor
+        + d.unaudited
+        + d.foreign
+        + d.sync_hole
 }
 
 fn over_seeds(seeds: std::ops::Range<u64>, bridge: BridgeOrder) -> Vec<Deliveries> {
@@ -91,4 +102,11 @@ fn a_seed_reproduces_a_run_to_the_bit() {
     };
     assert_eq!(tell(7), tell(7));
     assert_ne!(tell(7), tell(8));
+}
+
+#[test]
+fn the_pods_gauge_agrees_with_the_clients() {
+    let run = play(&small(5, ""));
+    let connections = run.collected.server.ws_connections;
+    assert_eq!((connections.before, connections.peak), (Some(0), Some(40)));
 }

@@ -76,3 +76,23 @@ fn a_balancer_that_is_too_impatient_is_seen_in_the_causes() {
     assert!(run.collected.disconnects.by_cause[&wavesoak::session::Cause::Eof] > 40);
     assert!(run.collected.lifetimes.count() > 40);
 }
+
+#[test]
+fn when_traffic_waits_for_everyone_everyone_is_owed_everything() {
+    let mut profile = small(3, "");
+    profile.traffic.start = wavesoak::profile::TrafficStart::AllLive;
+    let run = play(&profile);
+    let (publishes, deliveries) = (run.collected.publishes, run.collected.deliveries);
+    // 40 clients in 2 rooms each, 10 members a room.
+    assert_eq!(deliveries.expected, publishes.intended * 10);
+    assert_eq!((deliveries.live, deliveries.unowed), (deliveries.expected, 0));
+}
+
+#[test]
+fn a_target_that_stays_sick_outside_a_fault_ends_the_run_early() {
+    let mut profile = small(3, "[[stop]]\ncondition = \"connect-failures > 50%\"\nlasting = \"4s\"\n");
+    // Nobody planted it: every token is refused from the beginning, by a life of nothing.
+    profile.target.embedded.token_lifetime = std::time::Duration::from_nanos(1);
+    let run = play(&profile);
+    assert!(run.collected.harness.stopped_by.is_some(), "{:?}", run.collected.harness);
+}

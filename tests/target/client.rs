@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
+use wavesoak::secret::Secret;
 use wavesoak::target::process::Embedded;
 use wavesoak::target::token::mint;
 
@@ -50,8 +51,17 @@ impl Identity {
         &self.refresh
     }
 
+    /// A fresh token by this key.
+    pub(crate) fn by_key(key: &Secret, username: &str) -> Self {
+        Self::minted(key, username, unix_s())
+    }
+
     fn issued(target: &Embedded, username: &str, at: u64) -> Self {
-        let minted = mint(target.key(), "acme", username, at, Duration::from_secs(3600));
+        Self::minted(target.key(), username, at)
+    }
+
+    fn minted(key: &Secret, username: &str, at: u64) -> Self {
+        let minted = mint(key, "acme", username, at, Duration::from_secs(3600));
         Self { access: minted.access.expose().to_owned(), refresh: minted.refresh.expose().to_owned() }
     }
 }
@@ -105,8 +115,9 @@ pub(crate) async fn call_with(
         request = request.header(name, value);
     }
     let body = body.map_or_else(Bytes::new, |body| body.to_string().into());
-    let reply =
-        sender.send_request(request.body(Full::new(body)).expect("a request")).await.expect("an answer");
+    let request = request.body(Full::new(body)).expect("a request");
+    let answered = tokio::time::timeout(PATIENCE, sender.send_request(request)).await;
+    let reply = answered.expect("an answer in time").expect("an answer");
     let (status, headers) = (reply.status().as_u16(), reply.headers().clone());
     let body = reply.into_body().collect().await.expect("a body").to_bytes();
     let text = String::from_utf8_lossy(&body).into_owned();
@@ -176,10 +187,13 @@ impl Stream {
     /// Reads until it has seen this many protocol pings (which the library answers).
     pub(crate) async fn wait_for_pings(mut self, pings: u32) {
         let mut seen = 0;
-        while seen < pings {
-            let frame = self.socket.next().await.expect("the stream goes on").expect("a frame");
-            seen += u32::from(frame.is_ping());
-        }
+        let reading = async {
+            while seen < pings {
+                let frame = self.socket.next().await.expect("the stream goes on").expect("a frame");
+                seen += u32::from(frame.is_ping());
+            }
+        };
+        tokio::time::timeout(PATIENCE, reading).await.expect("pings");
     }
 
     /// Reads to the end.

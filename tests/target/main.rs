@@ -3,14 +3,17 @@
 #![cfg(feature = "live")]
 #![expect(clippy::disallowed_methods, reason = "tests own sockets, clocks and files")]
 
+mod alone;
 mod client;
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use wavesoak::profile::Delivery;
 use wavesoak::target::config::{Balancer, PlantedFault, PlantedKind, Sticky, Which};
 use wavesoak::target::part::SUBCOMMAND;
@@ -157,6 +160,24 @@ async fn a_killed_pod_resets_its_streams_and_the_gap_can_be_bridged_on_another()
     }
     let truth = target.truth().await.expect("all parts answer");
     assert_eq!(truth.count(Deed::ConnectionReset), 3);
+    target.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_killed_pod_resets_idle_connections_as_well() {
+    let fault = planted(PlantedKind::PodKill { pod: Some(0) }, None);
+    let straight = Balancer { proxy: false, ..balancer() };
+    let mut target = start(&Config { pods: 1, balancer: straight, faults: vec![fault], ..config() }).await;
+    let mut idle =
+        TcpStream::connect(target.urls()[0].trim_start_matches("http://")).await.expect("it listens");
+    idle.write_all(b"GET /health HTTP/1.1\r\nHost: pod\r\n\r\n").await.expect("it reads");
+    let mut seen = Vec::new();
+    while !seen.ends_with(b"}") {
+        assert_ne!(idle.read_buf(&mut seen).await.expect("an answer"), 0);
+    }
+    target.begin_fault(0).await.expect("the pods answer");
+    let end = idle.read_buf(&mut seen).await.expect_err("no end in good order");
+    assert_eq!(end.kind(), ErrorKind::ConnectionReset);
     target.shutdown().await;
 }
 

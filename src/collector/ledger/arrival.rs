@@ -1,6 +1,8 @@
 //! What comes is classed at once.
 
 use super::Ledger;
+use super::intervals::Marks;
+use super::place::OMITTED;
 use super::rooms::State;
 use crate::session::{Arrival, Channel};
 use crate::time::Timestamp;
@@ -30,18 +32,35 @@ struct At {
 impl Ledger {
     /// A message came; says whether it is a first arrival (so that its latency is recorded).
     pub fn arrived(&mut self, now: Timestamp, client: u32, arrival: &Arrival) -> Option<First> {
+        if matches!(arrival.channel, Channel::Stream { .. }) {
+            self.clients[client as usize].apply_page_cursor();
+        }
+        let first = self.take(now, client, arrival);
         self.moved(client, arrival);
+        first
+    }
+
+    /// The position before this arrival is what counts for it.
+    fn take(&mut self, now: Timestamp, client: u32, arrival: &Arrival) -> Option<First> {
         let tenant = self.people.tenant_of(client) as usize;
         let Some(stamp) = arrival.stamp else {
             self.deliveries[tenant].foreign += 1;
             return None;
         };
-        let stray = |kind| super::Word::Stray { kind, client, room: stamp.room, n: stamp.n, position: arrival.position };
+        let stray = |kind| super::Word::Stray {
+            kind,
+            client,
+            room: stamp.room,
+            n: stamp.n,
+            position: arrival.position,
+        };
         if stamp.room >= self.people.rooms() {
             self.deliveries[tenant].unexpected += 1;
             self.words.push_back(stray("unexpected"));
             return None;
         }
+        // A copy that went astray tells as much of its event as any other.
+        let other_copy = stamp.n.is_some_and(|n| self.sighted(now, client, stamp.room, n, arrival));
         if self.people.tenant_of_room(stamp.room) as usize != tenant {
             self.deliveries[tenant].leaked += 1;
             self.words.push_back(stray("leaked"));
@@ -69,7 +88,6 @@ impl Ledger {
         }
         let track = self.tracks_of(client).start + slot;
         let at = At { now, client, tenant, track, room: stamp.room, n };
-        let other_copy = self.sighted(at, arrival);
         if n < self.tracks[track].first {
             self.deliveries[tenant].unowed += 1;
             return None;
@@ -78,51 +96,55 @@ impl Ledger {
         self.class(at, arrival, late, other_copy)
     }
 
-    /// The position moves, and on the stream a page's cursor is past.
+    /// The position moves; on the stream beside a bridge only later, and only if the bridge ends well.
     fn moved(&mut self, client: u32, arrival: &Arrival) {
-        let tenant = self.people.tenant_of(client) as usize;
-        let client = &mut self.clients[client as usize];
-        if matches!(arrival.channel, Channel::Stream { .. }) {
-            client.apply_page_cursor();
+        let state = &mut self.clients[client as usize];
+        if matches!(arrival.channel, Channel::Stream { .. }) && state.open.is_some() {
+            state.waiting = state.waiting.max(arrival.position.unwrap_or(0));
         }
-        client.position = client.position.max(arrival.client_position);
-        self.tenant_high[tenant] = self.tenant_high[tenant].max(client.position);
+        state.past.position = state.past.position.max(arrival.client_position);
+        self.holds(client);
     }
 
     /// Notes the sighting with the event; `true` when this is another copy than the one known.
-    fn sighted(&mut self, at: At, arrival: &Arrival) -> bool {
-        let Some(record) = self.rooms[at.room as usize].get_mut(at.n) else { return false };
+    fn sighted(&mut self, now: Timestamp, client: u32, room: u32, n: u32, arrival: &Arrival) -> bool {
+        let Some(record) = self.rooms[room as usize].get_mut(n) else { return false };
         let position = arrival.position.unwrap_or(0);
         if record.clashes(arrival.id, position) {
-            self.double_stored[at.tenant] += 1;
-            let (client, room, n, position) = (at.client, at.room, Some(at.n), arrival.position);
+            self.double_stored[self.people.tenant_of_room(room) as usize] += 1;
+            let (n, position) = (Some(n), arrival.position);
             self.words.push_back(super::Word::Stray { kind: "double_stored", client, room, n, position });
         }
-        record.seen = record.seen.min(at.now);
+        record.seen = record.seen.min(now);
         record.sent = record.sent.min(arrival.stamp.map_or(Timestamp::MAX, |stamp| stamp.sent));
         record.id = if record.id == 0 { arrival.id } else { record.id };
         record.position = if record.position == 0 { position } else { record.position };
-        if record.state == State::Doubtful {
-            record.state = State::Owed;
-            record.acked = at.now;
+        let double = record.double;
+        match record.state {
+            State::Doubtful => (record.state, record.acked) = (State::Owed, now),
+            State::Absent => self.owed_after_all(now, room, n),
+            State::Pending | State::Owed | State::Refused => {}
         }
-        record.double
+        double
     }
 
     fn class(&mut self, at: At, arrival: &Arrival, late: bool, other_copy: bool) -> Option<First> {
         let track = &mut self.tracks[at.track];
         let before = track.high;
-        if at.n >= before {
+        let marks = if at.n < before {
+            track.extra.as_mut().and_then(|extra| extra.gaps.fill(at.n))
+        } else {
+            Some(0)
+        };
+        if let Some(marks) = marks {
             if at.n > before {
                 track.extra().gaps.open(before, at.n);
                 self.clients[at.client as usize].dirty = true;
             }
-            self.tracks[at.track].high = at.n + 1;
-            return Some(self.first(at, arrival, late, before, false));
-        }
-        if let Some(marks) = track.extra.as_mut().and_then(|extra| extra.gaps.fill(at.n)) {
-            let counted = marks & super::place::OMITTED != 0;
-            return Some(self.first(at, arrival, late, before, counted));
+            self.tracks[at.track].high = before.max(at.n + 1);
+            if !self.missed_before(at.now, at.client, at.room, at.n, marks) {
+                return Some(self.first(at, arrival, late, before, marks));
+            }
         }
         if self.finals.remove(&(at.client, at.room, at.n)) {
             self.deliveries[at.tenant].resurrected += 1;
@@ -134,14 +156,13 @@ impl Ledger {
         None
     }
 
-    fn first(&mut self, at: At, arrival: &Arrival, late: bool, before: u32, counted: bool) -> First {
+    fn first(&mut self, at: At, arrival: &Arrival, late: bool, before: u32, marks: Marks) -> First {
         let live = matches!(arrival.channel, Channel::Stream { .. });
         self.note(at, arrival, before);
         if live {
             self.order(at, arrival);
-        } else if !counted {
-            self.omitted_on_stream(at, arrival);
         }
+        self.omitted_on_stream(at, arrival, marks);
         let cursor = self.clients[at.client as usize].cursor;
         let deliveries = &mut self.deliveries[at.tenant];
         if arrival.position.is_some_and(|position| position <= cursor) {
@@ -152,7 +173,7 @@ impl Ledger {
         deliveries.late_live += u64::from(late && live);
         deliveries.late_bridged += u64::from(late && !live);
         self.count_first(at, arrival, live);
-        let polling = self.clients[at.client as usize].evidence.open.as_ref().is_some_and(|bridge| bridge.poll);
+        let polling = self.clients[at.client as usize].open.as_ref().is_some_and(|bridge| bridge.poll);
         match (live, polling) {
             (true, _) => First::Live,
             (false, false) => First::Bridged,
@@ -162,28 +183,20 @@ impl Ledger {
 
     fn count_first(&mut self, at: At, arrival: &Arrival, live: bool) {
         let deliveries = &mut self.deliveries[at.tenant];
-        let record = self.rooms[at.room as usize].get_mut(at.n);
-        match record.as_ref().map(|record| record.state) {
-            Some(State::Refused) => {
-                deliveries.unexpected += 1;
-                let (client, room, n, position) = (at.client, at.room, Some(at.n), arrival.position);
-                self.words.push_back(super::Word::Stray { kind: "unexpected", client, room, n, position });
-                return;
-            }
-            Some(State::Absent) => {
-                deliveries.unowed += 1;
-                return;
-            }
-            Some(State::Pending) => {
-                let record = record.expect("it was just looked at");
-                *(if live { &mut record.live } else { &mut record.bridged }) += 1;
-            }
-            // A number that is open and older than the window is owed: what is not owed was closed before.
-            Some(State::Owed | State::Doubtful) | None => {}
-        }
         *(if live { &mut deliveries.live } else { &mut deliveries.bridged }) += 1;
         let sent = arrival.stamp.map_or(Timestamp::ZERO, |stamp| stamp.sent);
-        if sent >= self.clients[at.client as usize].tentative_from {
+        let tentative_from = self.clients[at.client as usize].tentative_from;
+        let mut tentative = sent >= tentative_from;
+        // A number that is open and older than the window is owed: what is not owed was closed before.
+        if let Some(record) = self.rooms[at.room as usize].get_mut(at.n) {
+            if record.state == State::Pending {
+                *(if live { &mut record.live } else { &mut record.bridged }) += 1;
+            } else {
+                // An unknown publish may have been seen first long after it was sent.
+                tentative |= record.acked >= tentative_from + self.rules.outcome_within;
+            }
+        }
+        if tentative {
             self.tracks[at.track].extra().tentative.push((at.n, live));
         }
     }
@@ -233,12 +246,18 @@ impl Ledger {
         live.high = live.high.max(position);
     }
 
-    /// Sync brought what a working connection should have brought.
-    fn omitted_on_stream(&mut self, at: At, arrival: &Arrival) {
-        let Some(record) = self.rooms[at.room as usize].get(at.n).filter(|record| record.is_owed()) else { return };
-        let facts = self.facts(at.room, record);
+    /// A working connection should have brought it: one that has ended, or, when sync brought it, the one that is open.
+    fn omitted_on_stream(&mut self, at: At, arrival: &Arrival, marks: Marks) {
         let client = &self.clients[at.client as usize];
-        if facts.omitted_before(client) || facts.omitted_by_live(client.live) {
+        let live = client.live.filter(|_| matches!(arrival.channel, Channel::Sync { .. }));
+        if marks & OMITTED != 0 || (client.past.items.is_empty() && live.is_none()) {
+            return;
+        }
+        let Some(record) = self.rooms[at.room as usize].get(at.n).filter(|record| record.is_owed()) else {
+            return;
+        };
+        let facts = self.facts(at.room, record);
+        if facts.omitted_before(&client.past) || facts.omitted_by_live(live) {
             self.deliveries[at.tenant].stream_omitted += 1;
             let (client, room, n, position) = (at.client, at.room, Some(at.n), arrival.position);
             self.words.push_back(super::Word::Stray { kind: "stream_omitted", client, room, n, position });
@@ -257,7 +276,9 @@ impl Ledger {
             Channel::Stream { .. } if extra.is_some_and(|extra| extra.by_sync.contains(at.n)) => "overlap",
             Channel::Stream { .. } => "redelivered",
             Channel::Sync { .. } if extra.is_some_and(|extra| extra.in_bridge.contains(at.n)) => "duplicate",
-            Channel::Sync { since } if arrival.position.is_some_and(|position| position <= since) => "redelivered",
+            Channel::Sync { since } if arrival.position.is_some_and(|position| position <= since) => {
+                "redelivered"
+            }
             Channel::Sync { .. } if on_stream => "overlap",
             Channel::Sync { .. } => "redelivered",
         };

@@ -10,14 +10,13 @@ use crate::wire::Position;
 /// One client.
 #[derive(Debug)]
 pub(super) struct Client {
-    /// The persisted position.
-    pub(super) position: Position,
+    pub(super) past: Past,
+    /// Highest position on the stream while a bridge was open beside it: it counts when the client is ready.
+    pub(super) waiting: Position,
     /// Highest cursor that a sync request used or a page gave.
     pub(super) cursor: Position,
     /// `next_cursor` of the page whose arrivals are coming in.
     pub(super) page_cursor: Option<Position>,
-    /// The client's own position when its latest bridge began or at its latest hello, whichever came later.
-    pub(super) floor: Position,
     /// Hello of the connection that is open.
     pub(super) live: Option<Connection>,
     /// A hello has opened a span, and the plan has not taken the client away.
@@ -27,7 +26,22 @@ pub(super) struct Client {
     pub(super) tentative_from: Timestamp,
     /// Something happened that may place a gap.
     pub(super) dirty: bool,
-    pub(super) evidence: Evidence,
+    /// The bridge (or poll) that is open.
+    pub(super) open: Option<Box<Bridge>>,
+    /// When the last request since the last hello left; sync-first's seam begins there.
+    pub(super) last_request: Option<Timestamp>,
+}
+
+/// What a client has been through, as far as it may prove where an event was missed. A span that has ended keeps its
+/// own, for the publishes whose outcome it still waits for.
+#[derive(Debug)]
+pub(super) struct Past {
+    /// The persisted position.
+    pub(super) position: Position,
+    /// The client's own position when its latest bridge began or at its latest hello, whichever came later.
+    pub(super) floor: Position,
+    /// What happened lately, oldest first. Bounded: the oldest go first, and are counted.
+    pub(super) items: VecDeque<(Timestamp, Item)>,
     /// What the current (or the last) connection said of itself.
     pub(super) info: Option<Box<ConnectionInfo>>,
     /// Hello and end of that connection.
@@ -94,28 +108,62 @@ impl PartialEq for Extra {
     }
 }
 
+impl Client {
+    /// The arrivals of a page have come in: its cursor has passed what it passes, and is the position now.
+    pub(super) fn apply_page_cursor(&mut self) {
+        if let Some(cursor) = self.page_cursor.take() {
+            self.cursor = self.cursor.max(cursor);
+            self.past.position = self.past.position.max(cursor);
+        }
+    }
+
+    /// A sync request leaves.
+    pub(super) fn requested(&mut self, now: Timestamp, since: Position) {
+        self.cursor = self.cursor.max(since);
+        self.past.position = self.past.position.max(since);
+        self.last_request = Some(now);
+        let requests = &mut self.open.get_or_insert_default().requests;
+        if requests.len() >= Past::REQUESTS {
+            requests.pop();
+        }
+        requests.push((now, since));
+    }
+}
+
 impl Default for Client {
     fn default() -> Self {
         Self {
-            position: 0,
+            past: Past::default(),
+            waiting: 0,
             cursor: 0,
             page_cursor: None,
-            floor: 0,
             live: None,
             in_span: false,
             tentative_from: Timestamp::MAX,
             dirty: false,
-            evidence: Evidence::default(),
-            info: None,
-            connected_at: Timestamp::MAX,
-            disconnected_at: Timestamp::MAX,
+            open: None,
+            last_request: None,
         }
+    }
+}
+
+impl Default for Past {
+    fn default() -> Self {
+        let (connected_at, disconnected_at) = (Timestamp::MAX, Timestamp::MAX);
+        Self { position: 0, floor: 0, items: VecDeque::new(), info: None, connected_at, disconnected_at }
     }
 }
 
 impl Default for Track {
     fn default() -> Self {
-        Self { first: u32::MAX, base: None, high: u32::MAX, stream_from: u32::MAX, stream_position: 0, extra: None }
+        Self {
+            first: u32::MAX,
+            base: None,
+            high: u32::MAX,
+            stream_from: u32::MAX,
+            stream_position: 0,
+            extra: None,
+        }
     }
 }
 
@@ -128,6 +176,13 @@ impl Track {
     pub(super) fn tidy(&mut self) {
         if self.extra.as_ref().is_some_and(|extra| extra.is_empty()) {
             self.extra = None;
+        }
+    }
+
+    /// One more event of the room is owed, at `n`.
+    pub(super) fn owed_more_before(&mut self, n: u32) {
+        if n < self.first {
+            self.base = self.base.map(|base| base + 1);
         }
     }
 
@@ -175,16 +230,6 @@ impl Track {
     }
 }
 
-/// What happened lately that may prove where an event was missed. Bounded: the oldest go first, and are counted.
-#[derive(Debug, Default)]
-pub(super) struct Evidence {
-    pub(super) items: VecDeque<(Timestamp, Item)>,
-    /// The bridge (or poll) that is open.
-    pub(super) open: Option<Box<Bridge>>,
-    /// When the last request of the last bridge left; sync-first's seam begins there.
-    pub(super) last_request: Option<Timestamp>,
-}
-
 /// One piece of evidence.
 #[derive(Debug)]
 pub(super) enum Item {
@@ -196,7 +241,7 @@ pub(super) enum Item {
     Seam { request: Timestamp, hello: Timestamp, position: Position },
 }
 
-/// The requests of a bridge: when each left, and its `since`.
+/// The requests of a bridge, or of several in a row: when each left, and its `since`.
 #[derive(Debug, Default)]
 pub(super) struct Bridge {
     /// An offline poll, not a bridge.
@@ -204,11 +249,25 @@ pub(super) struct Bridge {
     pub(super) requests: Vec<(Timestamp, Position)>,
 }
 
-impl Evidence {
+impl Past {
     /// Pieces kept for one client.
     const ITEMS: usize = 16;
     /// Requests kept of one bridge; beyond them the last one stands for all that follow.
     const REQUESTS: usize = 256;
+
+    /// Adds a bridge that ran to its end; one right after another (polls do so by the dozen) joins it.
+    pub(super) fn add_bridge(&mut self, now: Timestamp, bridge: Box<Bridge>) -> bool {
+        match self.items.back_mut() {
+            Some((at, Item::Bridge(last)))
+                if last.requests.len() + bridge.requests.len() <= Self::REQUESTS =>
+            {
+                *at = now;
+                last.requests.extend(bridge.requests);
+                false
+            }
+            _ => self.add(now, Item::Bridge(bridge)),
+        }
+    }
 
     /// Adds a piece; `true` when an older one had to go.
     pub(super) fn add(&mut self, now: Timestamp, item: Item) -> bool {
@@ -218,15 +277,6 @@ impl Evidence {
         }
         self.items.push_back((now, item));
         full
-    }
-
-    pub(super) fn requested(&mut self, now: Timestamp, since: Position) {
-        self.last_request = Some(now);
-        let requests = &mut self.open.get_or_insert_default().requests;
-        if requests.len() >= Self::REQUESTS {
-            requests.pop();
-        }
-        requests.push((now, since));
     }
 
     /// Drops what is older than `before`.

@@ -97,6 +97,14 @@ impl Gaps {
         }
     }
 
+    /// Opens `n` again, wherever it lies.
+    pub(super) fn reopen(&mut self, n: u32) {
+        let at = self.0.partition_point(|gap| gap.to <= n);
+        if self.0.get(at).is_none_or(|gap| n < gap.from) {
+            self.0.insert(at, Gap { from: n, to: n + 1, marks: 0 });
+        }
+    }
+
     /// Closes `n`; its marks if it was open.
     pub(super) fn fill(&mut self, n: u32) -> Option<Marks> {
         let at = self.0.partition_point(|gap| gap.to <= n);
@@ -153,7 +161,7 @@ mod tests {
         }
 
         #[test]
-        fn gaps_are_a_map(steps in prop::collection::vec((0u8..3, 0u32..6, 0u32..60), 0..120)) {
+        fn gaps_are_a_map(steps in prop::collection::vec((0u8..4, 0u32..6, 0u32..60), 0..120)) {
             let (mut gaps, mut map, mut high) = (Gaps::default(), BTreeMap::new(), 0);
             for (verb, step, n) in steps {
                 match verb {
@@ -163,6 +171,11 @@ mod tests {
                         high += step + 1;
                     }
                     1 => prop_assert_eq!(gaps.fill(n), map.remove(&n)),
+                    2 if n < high => {
+                        gaps.reopen(n);
+                        map.entry(n).or_insert(0);
+                    }
+                    2 => {}
                     _ => {
                         gaps.review(|n, marks| (n % 5 != step).then_some(marks | 1 << (n % 3)));
                         map.retain(|n, marks| { *marks |= 1 << (n % 3); n % 5 != step });

@@ -13,18 +13,45 @@
 //! - [`client`]: per client its connection, position and evidence, and per (client, room) a [`client::Track`]: a
 //!   watermark and, only when something is out of the ordinary, short interval lists;
 //! - [`arrival`]: what comes is classed at once: live, bridged, or a repeat of some kind;
-//! - [`sweep`]: once an interval, what did not come is opened as a gap, placed when it is final, and counted;
+//! - [`sweep`]: once an interval, what did not come is opened as a gap, placed when it is final, and counted (a late
+//!   arrival does not wait for that);
 //! - [`span`]: the end of a span settles what is left, and counts `expected` from the publishers' side alone, so
 //!   that `expected = live + bridged + missed_after_bridging + undecided` is a check and not a definition.
 //!
-//! # Repeats (ours, where design.md leaves room)
+//! # Rules (ours, where design.md leaves room)
 //!
-//! A *cycle* is the time from the end of one connection to the end of the next, bridge included. A repeat on the
-//! stream is a `duplicate` when this connection has brought it already, an `overlap` when it first came by sync in
-//! this cycle, else `redelivered`. A repeat by sync is a `duplicate` when this bridge has brought it already,
-//! `redelivered` when `since` had passed it, an `overlap` when the current or last connection had brought it, else
-//! `redelivered`. Repeats do not count as out of order. An arrival is late when it comes more than the lateness
-//! bound after the event was first sent.
+//! The oracle of `tests/scenarios/oracle` has the same rules as definitions over a whole trace; random plans and random
+//! histories hold the two against each other. No rule depends on when a sweep happens.
+//!
+//! - **Spans.** What is not owed in the span that is open is `unowed` on arrival, whatever an earlier span made of it:
+//!   what was due before the span's opening hello, everything between two spans, everything after the run's end. A
+//!   first arrival that turns out to have been acknowledged too shortly before a planned leave becomes `unowed` then.
+//! - **Final.** A gap is final when the lateness bound has passed since the acknowledgement, the client's position has
+//!   passed the event's, a proof holds, and no better proof is still to be had: none is as long as the connection that
+//!   should have brought the event, or a bridge that asked for it, is open. What arrives after that is `resurrected`,
+//!   once, and has arrived from then on; what arrives before is live or bridged, however late. A span that ends with
+//!   the client down has missed what was final by then. Only what happened up to its end can place what it missed.
+//! - **Known by then.** An arrival is judged by the outcomes known when it comes: what is still on its way to an answer
+//!   is not final, and no connection has omitted it.
+//! - **Rejected.** What is rejected or unsent is `unexpected` at each arrival, and nothing else; first arrivals that
+//!   came before the answer become `unexpected` with it. What is in no timetable is `unexpected` at each arrival.
+//! - **Unknown.** A publish that nobody has seen and that its one look-up does not find is owed to nobody, unless
+//!   somebody sees it later: then it is owed after all, acknowledged at that sighting. A copy that went astray counts
+//!   as a sighting. When the books are closed, what has no outcome yet is owed if it was seen.
+//! - **`stream_omitted`** is counted once for a client and event: when it comes, if a connection that has ended is
+//!   proved to have been able to bring it, or, if it comes by sync, the one that is open; or when it is missed, or left
+//!   undecided, with such a proof. What sync supplies before the proof is not counted.
+//! - **Repeats.** A *cycle* is the time from the end of one connection to the end of the next, bridge included; a
+//!   connection is one that has said hello. A repeat on the stream is a `duplicate` when this connection has brought it
+//!   already, an `overlap` when it first came by sync in this cycle, else `redelivered`. A repeat by sync is a
+//!   `duplicate` when this bridge (or poll) has brought it already, `redelivered` when `since` had passed it, an
+//!   `overlap` when the current or last connection had brought it, else `redelivered`. Once two ids or positions of an
+//!   event are known, it is `double_stored` and its repeats are not counted.
+//! - **Order, lateness, cursors.** `out_of_order`, `interleaved`, `late_live`, `late_bridged` and `below_cursor` are
+//!   counted over first arrivals alone, those included that are not owed in the end. An arrival is late when it comes
+//!   more than the lateness bound after the event was first sent. A page's own cursor has not passed its own events.
+//! - **Bounds.** The ledger remembers a window of events per room, some pieces of evidence per client and some final
+//!   gaps; what falls out is counted in `refused`, and may turn up as `missed_unplaced` or `redelivered`.
 
 mod arrival;
 mod client;
@@ -138,6 +165,8 @@ pub struct Ledger {
     deliveries: Vec<Deliveries>,
     double_stored: Vec<u64>,
     words: VecDeque<Word>,
+    /// The run has ended: no span opens any more.
+    closed: bool,
     /// Of `undecided`: of clients that were down for the harness's own reasons.
     pub undecided_by_harness: u64,
     /// Bounds that were hit, with how often.
@@ -164,6 +193,7 @@ impl Ledger {
             deliveries: vec![Deliveries::default(); tenants],
             double_stored: vec![0; tenants],
             words: VecDeque::new(),
+            closed: false,
             undecided_by_harness: 0,
             refused: BTreeMap::new(),
             people,
@@ -175,7 +205,7 @@ impl Ledger {
         self.rooms[room as usize].issue(n);
     }
 
-    /// The event's first attempt is about to leave.
+    /// An attempt is about to leave, and none has written a byte yet.
     pub fn sending(&mut self, room: u32, n: u32) {
         let floor = self.tenant_high[self.people.tenant_of_room(room) as usize];
         if let Some(record) = self.rooms[room as usize].get_mut(n) {
@@ -187,7 +217,12 @@ impl Ledger {
     pub fn ended(&mut self, now: Timestamp, ended: &Ended) {
         let (room, Some(n)) = (ended.room, ended.n) else { return };
         let tenant = self.people.tenant_of_room(room) as usize;
-        let Some(record) = self.rooms[room as usize].get_mut(n) else { return };
+        // What has no end when the books are closed is settled then.
+        let Some(record) =
+            self.rooms[room as usize].get_mut(n).filter(|record| record.state == State::Pending)
+        else {
+            return;
+        };
         record.sent = ended.sent.unwrap_or(Timestamp::MAX);
         match &ended.outcome {
             Outcome::Acknowledged { id, position } => {
@@ -197,7 +232,13 @@ impl Ledger {
                 if record.clashes(hash, position.unwrap_or(0)) {
                     self.double_stored[tenant] += 1;
                     let client = ended.publisher;
-                    self.words.push_back(Word::Stray { kind: "double_stored", client, room, n: Some(n), position: *position });
+                    self.words.push_back(Word::Stray {
+                        kind: "double_stored",
+                        client,
+                        room,
+                        n: Some(n),
+                        position: *position,
+                    });
                 }
                 record.id = if hash == 0 { record.id } else { hash };
                 record.position = position.unwrap_or(record.position);
@@ -231,14 +272,22 @@ impl Ledger {
             let track = &self.tracks[self.tracks_of(client).start + slot];
             let open = track.extra.as_ref().is_some_and(|extra| extra.gaps.clone().fill(n).is_some());
             if (track.first..track.high).contains(&n) && !open {
-                let position = self.rooms[room as usize].get(n).map(|record| record.position).filter(|&at| at > 0);
+                let position =
+                    self.rooms[room as usize].get(n).map(|record| record.position).filter(|&at| at > 0);
                 self.words.push_back(Word::Stray { kind: "unexpected", client, room, n: Some(n), position });
             }
         }
     }
 
     /// The look-up of a doubtful publish has an answer: it is there (with its position), it is not, or nobody knows.
-    pub fn looked_up(&mut self, now: Timestamp, room: u32, n: u32, found: Option<bool>, position: Option<Position>) {
+    pub fn looked_up(
+        &mut self,
+        now: Timestamp,
+        room: u32,
+        n: u32,
+        found: Option<bool>,
+        position: Option<Position>,
+    ) {
         let Some(record) = self.rooms[room as usize].get_mut(n) else { return };
         if record.state != State::Doubtful {
             return;
@@ -267,8 +316,7 @@ impl Ledger {
             Observation::SyncSent { since } => {
                 let client = &mut self.clients[client as usize];
                 client.apply_page_cursor();
-                client.cursor = client.cursor.max(*since);
-                client.evidence.requested(now, *since);
+                client.requested(now, *since);
             }
             Observation::SyncPage { next_cursor, .. } => {
                 let client = &mut self.clients[client as usize];
@@ -278,7 +326,7 @@ impl Ledger {
             Observation::BridgeEnded { complete, .. } => self.bridge_ended(now, client, *complete),
             Observation::Hello { position, info, .. } => {
                 self.hello(now, client, *position, info);
-                if !self.clients[client as usize].in_span {
+                if !self.clients[client as usize].in_span && !self.closed {
                     self.open_span(client, first_n, leaves_at());
                 }
             }
@@ -294,9 +342,15 @@ impl Ledger {
                     self.close_span(now, client, was_live);
                 }
             }
+            Observation::Ready => {
+                let client = &mut self.clients[client as usize];
+                client.past.position = client.past.position.max(std::mem::take(&mut client.waiting));
+                client.dirty = true;
+            }
             Observation::Stopped(StopReason::Left) => self.close_span(now, client, false),
-            _ => {}
+            _ => return,
         }
+        self.holds(client);
     }
 
     /// What the ledger has to say.
@@ -324,6 +378,12 @@ impl Ledger {
         &self.refused
     }
 
+    /// What the client's position is now, others of its tenant know to be taken.
+    pub(super) fn holds(&mut self, client: u32) {
+        let high = &mut self.tenant_high[self.people.tenant_of(client) as usize];
+        *high = self.clients[client as usize].past.position.max(*high);
+    }
+
     fn bridge_began(&mut self, client: u32, position: Position, poll: bool) {
         for track in self.tracks_of(client) {
             if let Some(extra) = &mut self.tracks[track].extra {
@@ -331,8 +391,11 @@ impl Ledger {
             }
         }
         let client = &mut self.clients[client as usize];
-        client.floor = client.floor.max(position);
-        client.evidence.open = Some(Box::new(Bridge { poll, requests: Vec::new() }));
+        client.apply_page_cursor();
+        client.past.floor = client.past.floor.max(position);
+        client.past.position = client.past.position.max(position);
+        client.waiting = 0;
+        client.open = Some(Box::new(Bridge { poll, requests: Vec::new() }));
         client.dirty = true;
     }
 
@@ -346,10 +409,10 @@ impl Ledger {
         let client = &mut self.clients[client as usize];
         client.apply_page_cursor();
         client.dirty = true;
-        if let Some(bridge) = client.evidence.open.take().filter(|_| complete) {
-            if client.evidence.add(now, Item::Bridge(bridge)) {
-                *self.refused.entry("ledger_evidence").or_default() += 1;
-            }
+        if let Some(bridge) = client.open.take().filter(|_| complete)
+            && client.past.add_bridge(now, bridge)
+        {
+            *self.refused.entry("ledger_evidence").or_default() += 1;
         }
     }
 
@@ -360,26 +423,27 @@ impl Ledger {
         let client = &mut self.clients[client as usize];
         client.apply_page_cursor();
         client.live = Some(Connection { hello: now, proved: Timestamp::ZERO, high: 0 });
-        client.floor = client.floor.max(position);
-        client.position = client.position.max(position);
-        client.info = Some(Box::new(info.clone()));
-        (client.connected_at, client.disconnected_at) = (now, Timestamp::MAX);
+        client.past.floor = client.past.floor.max(position);
+        client.past.position = client.past.position.max(position);
+        client.past.info = Some(Box::new(info.clone()));
+        (client.past.connected_at, client.past.disconnected_at) = (now, Timestamp::MAX);
         client.dirty = true;
-        if let Some(request) = client.evidence.last_request.take().filter(|_| self.rules.sync_first) {
-            let seam = Item::Seam { request, hello: now, position };
-            if client.evidence.add(now, seam) {
-                *self.refused.entry("ledger_evidence").or_default() += 1;
-            }
+        if let Some(request) = client.last_request.take().filter(|_| self.rules.sync_first)
+            && client.past.add(now, Item::Seam { request, hello: now, position })
+        {
+            *self.refused.entry("ledger_evidence").or_default() += 1;
         }
     }
 
     fn disconnected(&mut self, now: Timestamp, client: u32) -> bool {
         let state = &mut self.clients[client as usize];
         let Some(live) = state.live.take() else { return false };
-        state.disconnected_at = now;
+        state.past.disconnected_at = now;
+        state.waiting = 0;
         state.dirty = true;
         let item = Item::Connection { hello: live.hello, proved: live.proved };
-        if state.evidence.add(now, item) {
+        // One that was never proved past its own hello proves nothing.
+        if live.proved > live.hello && state.past.add(now, item) {
             *self.refused.entry("ledger_evidence").or_default() += 1;
         }
         for track in self.tracks_of(client) {
@@ -408,19 +472,12 @@ impl Ledger {
         self.people
             .rooms_of_tenant(self.people.tenant_of_room(room))
             .flat_map(|room| self.rooms[room as usize].from(0))
-            .filter(|(_, other)| other.position > 0 && other.sent < Timestamp::MAX && other.sent > record.acked)
+            .filter(|(_, other)| {
+                other.position > 0 && other.sent < Timestamp::MAX && other.sent > record.acked
+            })
             .map(|(_, other)| other.position - 1)
             .min()
             .unwrap_or(Position::MAX)
-    }
-}
-
-impl Client {
-    /// The arrivals of a page have come in: its cursor has passed what it passes.
-    fn apply_page_cursor(&mut self) {
-        if let Some(cursor) = self.page_cursor.take() {
-            self.cursor = self.cursor.max(cursor);
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where a missing event was missed: the proofs of design.md, in their order.
 
-use super::client::{Bridge, Client, Connection, Item};
+use super::client::{Bridge, Connection, Item, Past};
 use super::intervals::Marks;
 use crate::time::Timestamp;
 use crate::wire::Position;
@@ -37,8 +37,8 @@ impl Facts {
     }
 
     /// A connection that has ended should have brought it.
-    pub(super) fn omitted_before(&self, client: &Client) -> bool {
-        client.evidence.items.iter().any(|(_, item)| match item {
+    pub(super) fn omitted_before(&self, past: &Past) -> bool {
+        past.items.iter().any(|(_, item)| match item {
             Item::Connection { hello, proved } => self.omitted_by(*hello, *proved),
             _ => false,
         })
@@ -54,17 +54,45 @@ impl Facts {
     }
 
     /// The marks that everything that has ended gives; what is still open proves nothing for good.
-    pub(super) fn marks(&self, client: &Client) -> Marks {
-        let mut marks = if self.high <= client.floor { BEHIND_CURSOR } else { 0 };
-        for (_, item) in &client.evidence.items {
+    pub(super) fn marks(&self, past: &Past) -> Marks {
+        let mut marks = if self.high <= past.floor { BEHIND_CURSOR } else { 0 };
+        for (_, item) in &past.items {
             marks |= match item {
                 Item::Connection { hello, proved } if self.omitted_by(*hello, *proved) => ON_STREAM,
                 Item::Bridge(bridge) if self.missed_by(bridge) => IN_SYNC,
-                Item::Seam { request, hello, position } if self.in_seam(*request, *hello, *position) => IN_SEAM,
+                Item::Seam { request, hello, position } if self.in_seam(*request, *hello, *position) => {
+                    IN_SEAM
+                }
                 _ => 0,
             };
         }
         marks
+    }
+
+    /// Whether these marks say all that there will ever be to say: the client's position has passed the event's, so
+    /// that it will never ask for it again; there is a proof; and a better one is not to be had, neither from the
+    /// connection that should have brought it (it is still open, and may yet be proved) nor from a bridge that has
+    /// asked for it (and has not run to its end).
+    pub(super) fn is_final(
+        &self,
+        marks: Marks,
+        past: &Past,
+        live: Option<Connection>,
+        open: Option<&Bridge>,
+    ) -> bool {
+        let better = match Place::of(marks) {
+            Place::Unplaced => return false,
+            Place::OnStream => false,
+            Place::InSync => self.should_come_by(live),
+            Place::InSeam | Place::BehindCursor => {
+                self.should_come_by(live) || open.is_some_and(|bridge| self.missed_by(bridge))
+            }
+        };
+        past.position >= self.high && !better
+    }
+
+    fn should_come_by(&self, live: Option<Connection>) -> bool {
+        live.is_some_and(|live| self.sent > live.hello)
     }
 }
 
@@ -84,11 +112,17 @@ pub enum Place {
 }
 
 impl Place {
+    /// The first one in these marks; that an event was counted as omitted is no proof of its own.
     pub(super) fn of(marks: Marks) -> Self {
-        [(ON_STREAM, Self::OnStream), (IN_SYNC, Self::InSync), (IN_SEAM, Self::InSeam), (BEHIND_CURSOR, Self::BehindCursor)]
-            .into_iter()
-            .find(|(mark, _)| marks & mark != 0)
-            .map_or(Self::Unplaced, |(_, place)| place)
+        [
+            (ON_STREAM, Self::OnStream),
+            (IN_SYNC, Self::InSync),
+            (IN_SEAM, Self::InSeam),
+            (BEHIND_CURSOR, Self::BehindCursor),
+        ]
+        .into_iter()
+        .find(|(mark, _)| marks & mark != 0)
+        .map_or(Self::Unplaced, |(_, place)| place)
     }
 
     /// The key of the summary.

@@ -18,7 +18,7 @@ pub(super) enum State {
     Owed,
     /// Rejected or never sent: whoever gets it got something unexpected.
     Refused,
-    /// Unknown, and the look-up did not find it (or could not tell).
+    /// Unknown, and the look-up did not find it (or could not tell). If it is seen all the same, it is owed.
     Absent,
 }
 
@@ -128,7 +128,24 @@ impl Room {
 
     /// Owed events with numbers below `n`; `None`: not known yet, or no longer.
     pub(super) fn owed_before(&self, n: u32) -> Option<u32> {
-        if n == self.ended { Some(self.owed) } else if n < self.ended { Some(self.get(n)?.owed_before) } else { None }
+        if n == self.ended {
+            Some(self.owed)
+        } else if n < self.ended {
+            Some(self.get(n)?.owed_before)
+        } else {
+            None
+        }
+    }
+
+    /// An event that counted as owed to nobody is owed after all: the sums over what lies behind it change.
+    pub(super) fn owed_after_all(&mut self, now: Timestamp, n: u32) {
+        let Some(record) = self.get_mut(n) else { return };
+        (record.state, record.acked) = (State::Owed, now);
+        if n < self.ended {
+            self.owed += 1;
+            let (from, to) = ((n + 1 - self.base) as usize, (self.ended - self.base) as usize);
+            self.records.range_mut(from..to).for_each(|record| record.owed_before += 1);
+        }
     }
 
     /// Moves the marks on and forgets what is older than `window` events; at most what has settled before.
@@ -176,5 +193,19 @@ mod tests {
         assert_eq!(room.settled(), 55);
         room.advance(Timestamp::from_secs(60), Duration::from_secs(5), 10);
         assert!(room.get(54).is_none() && room.get(55).is_some());
+    }
+
+    #[test]
+    fn what_is_owed_after_all_counts_for_what_lies_behind_it() {
+        let mut room = Room::default();
+        for n in 0..10 {
+            room.issue(n);
+            room.get_mut(n).unwrap().state = if n == 4 { State::Absent } else { State::Owed };
+        }
+        room.advance(Timestamp::from_secs(60), Duration::from_secs(5), 100);
+        let before = |room: &Room| (0..=10).map(|n| room.owed_before(n).unwrap()).collect::<Vec<_>>();
+        assert_eq!(before(&room), [0, 1, 2, 3, 4, 4, 5, 6, 7, 8, 9]);
+        room.owed_after_all(Timestamp::from_secs(61), 4);
+        assert_eq!(before(&room), (0..=10).collect::<Vec<_>>());
     }
 }

@@ -1,8 +1,8 @@
 //! Spans: what is owed to whom, and what is settled when a span ends.
 
 use super::Ledger;
-use super::client::Track;
-use super::place::{OMITTED, ON_STREAM, Place};
+use super::client::{Bridge, Item, Past, Track};
+use super::place::Place;
 use super::rooms::State;
 use crate::time::Timestamp;
 
@@ -14,6 +14,12 @@ pub(super) struct Closing {
     acked_before: Timestamp,
     /// The client was connected when it ended.
     connected: bool,
+    /// When it ended.
+    at: Timestamp,
+    /// What the client had been through by then.
+    past: Past,
+    /// The bridge that was open then.
+    open: Option<Box<Bridge>>,
     /// (room, its track, first number after the span).
     tracks: Vec<(u32, Track, u32)>,
 }
@@ -44,7 +50,7 @@ impl Ledger {
     /// The plan has taken the client away.
     pub(super) fn close_span(&mut self, now: Timestamp, client: u32, connected: bool) {
         let acked_before = now.back(self.rules.lateness_bound);
-        if let Some(closing) = self.take_span(client, acked_before, connected) {
+        if let Some(closing) = self.take_span(now, client, acked_before, connected) {
             self.closings.push_back(closing);
         }
     }
@@ -52,6 +58,7 @@ impl Ledger {
     /// The run has ended: every span that is open ends here, and nothing more is waited for. Publishes without an
     /// end are owed only if they were seen. `by_harness` tells which clients are down for the harness's own reasons.
     pub fn end_spans(&mut self, now: Timestamp, by_harness: impl Fn(u32) -> bool) {
+        self.closed = true;
         self.sweep(now);
         for room in &mut self.rooms {
             for n in room.settled()..room.issued() {
@@ -65,8 +72,15 @@ impl Ledger {
         self.doubtful.clear();
         self.sweep(now);
         for client in 0..self.people.clients() {
-            let connected = self.clients[client as usize].live.is_some();
-            if let Some(closing) = self.take_span(client, Timestamp::MAX, connected) {
+            // Nothing more is asked of the connection: what it has proved so far is all that it will.
+            let live = self.clients[client as usize].live;
+            if let Some(mut closing) = self.take_span(now, client, Timestamp::MAX, live.is_some()) {
+                if let Some(live) = live {
+                    closing
+                        .past
+                        .items
+                        .push_back((now, Item::Connection { hello: live.hello, proved: live.proved }));
+                }
                 let before = self.undecided_of(client);
                 self.settle(&closing);
                 if by_harness(client) {
@@ -93,22 +107,55 @@ impl Ledger {
         }
     }
 
+    /// Nobody was owed this event, because nobody had seen it and a look-up did not find it; now somebody has seen it.
+    /// Whoever is in a span that began before it and has passed over it waits for it again.
+    pub(super) fn owed_after_all(&mut self, now: Timestamp, room: u32, n: u32) {
+        self.rooms[room as usize].owed_after_all(now, n);
+        for client in self.people.members(room) {
+            let Some(slot) = self.people.slot_of(client, room) else { continue };
+            let index = self.tracks_of(client).start + slot;
+            let track = &mut self.tracks[index];
+            track.owed_more_before(n);
+            if track.first <= n && n < track.high {
+                track.extra().gaps.reopen(n);
+                self.clients[client as usize].dirty = true;
+            }
+        }
+        // A span that has ended is not owed it: this is too late an acknowledgement for it.
+        for (_, track, _) in
+            self.closings.iter_mut().flat_map(|closing| &mut closing.tracks).filter(|track| track.0 == room)
+        {
+            track.owed_more_before(n);
+        }
+    }
+
     fn undecided_of(&self, client: u32) -> u64 {
         self.deliveries[self.people.tenant_of(client) as usize].undecided
     }
 
-    fn take_span(&mut self, client: u32, acked_before: Timestamp, connected: bool) -> Option<Closing> {
+    fn take_span(
+        &mut self,
+        at: Timestamp,
+        client: u32,
+        acked_before: Timestamp,
+        connected: bool,
+    ) -> Option<Closing> {
         let state = &mut self.clients[client as usize];
         if !std::mem::take(&mut state.in_span) {
             return None;
         }
         state.tentative_from = Timestamp::MAX;
+        // What comes later is of another span. Only the client's position goes on.
+        let next = Past { position: state.past.position, floor: state.past.floor, ..Past::default() };
+        let (past, open) = (std::mem::replace(&mut state.past, next), state.open.take());
         let tracks = self
             .tracks_of(client)
             .zip(self.people.rooms_of(client))
-            .map(|(track, room)| (room, std::mem::take(&mut self.tracks[track]), self.rooms[room as usize].issued()))
+            .map(|(track, room)| {
+                (room, std::mem::take(&mut self.tracks[track]), self.rooms[room as usize].issued())
+            })
             .collect();
-        Some(Closing { client, acked_before, connected, tracks })
+        Some(Closing { client, acked_before, connected, at, past, open, tracks })
     }
 
     fn settle(&mut self, closing: &Closing) {
@@ -161,26 +208,23 @@ impl Ledger {
     }
 
     fn settle_open(&mut self, closing: &Closing, room: u32, n: u32, marks: u8) {
-        let tenant = self.people.tenant_of(closing.client) as usize;
         let Some(record) = self.rooms[room as usize].get(n) else {
-            return self.end_of_gap(closing, room, n, Place::Unplaced);
+            return self.end_of_gap(closing, room, n, Place::Unplaced, false);
         };
         if !record.is_owed() || record.acked >= closing.acked_before {
             return;
         }
         let facts = self.facts(room, record);
-        let client = &self.clients[closing.client as usize];
-        let live = if facts.omitted_by_live(client.live) { ON_STREAM } else { 0 };
-        let marks = marks | facts.marks(client) | live;
-        if marks & ON_STREAM != 0 && marks & OMITTED == 0 {
-            self.deliveries[tenant].stream_omitted += 1;
-        }
-        self.end_of_gap(closing, room, n, Place::of(marks & !OMITTED));
+        let marks = marks | facts.marks(&closing.past);
+        let late = record.acked + self.rules.lateness_bound < closing.at;
+        let is_final = late && facts.is_final(marks, &closing.past, None, closing.open.as_deref());
+        self.count_omitted(closing.client, marks);
+        self.end_of_gap(closing, room, n, Place::of(marks), is_final);
     }
 
-    fn end_of_gap(&mut self, closing: &Closing, room: u32, n: u32, place: Place) {
-        if closing.connected {
-            self.missed(closing.client, room, n, place);
+    fn end_of_gap(&mut self, closing: &Closing, room: u32, n: u32, place: Place, is_final: bool) {
+        if closing.connected || is_final {
+            self.missed(closing.client, room, n, place, &closing.past);
         } else {
             self.deliveries[self.people.tenant_of(closing.client) as usize].undecided += 1;
         }

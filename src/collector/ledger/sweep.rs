@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::client::Past;
 use super::intervals::{Gaps, Marks};
 use super::place::{OMITTED, ON_STREAM, Place};
-use super::rooms::State;
+use super::rooms::{Record, State};
 use super::{FINALS, Ledger, Missed, Word};
 use crate::time::Timestamp;
 
@@ -30,7 +31,7 @@ impl Ledger {
         for client in 0..self.clients.len() as u32 {
             self.extend(client);
             self.review(now, client);
-            self.clients[client as usize].evidence.forget(now.back(keep));
+            self.clients[client as usize].past.forget(now.back(keep));
         }
         self.close_spans(now);
     }
@@ -57,8 +58,7 @@ impl Ledger {
 
     /// Every publish has an end that the ledger knows of.
     pub fn all_ended(&self) -> bool {
-        self.doubtful.is_empty()
-            && self.rooms.iter().all(|room| room.owed_before(room.issued()).is_some())
+        self.doubtful.is_empty() && self.rooms.iter().all(|room| room.owed_before(room.issued()).is_some())
     }
 
     /// Doubtful publishes that nobody has seen within the bound are looked up.
@@ -116,10 +116,7 @@ impl Ledger {
                 }
                 Finding::NotOwed => None,
                 Finding::Final(place) => {
-                    if place == Place::OnStream {
-                        self.count_omitted(client, marks | ON_STREAM);
-                    }
-                    self.missed(client, room, n, place);
+                    self.missed_at(client, room, n, place, marks);
                     None
                 }
             });
@@ -143,19 +140,47 @@ impl Ledger {
         }
         let facts = self.facts(room, record);
         let client = &self.clients[client as usize];
-        let marks = marks | facts.marks(client);
+        let marks = marks | facts.marks(&client.past);
         let live = if facts.omitted_by_live(client.live) { ON_STREAM } else { 0 };
-        let place = Place::of((marks | live) & !OMITTED);
-        let late = record.acked + self.rules.lateness_bound < now;
-        match (late, client.position >= facts.high && place != Place::Unplaced) {
-            (false, _) => Finding::Waiting(marks),
-            (true, true) => Finding::Final(place),
-            (true, false) => Finding::Open(marks),
+        if record.acked + self.rules.lateness_bound >= now {
+            Finding::Waiting(marks)
+        } else if facts.is_final(marks | live, &client.past, client.live, client.open.as_deref()) {
+            Finding::Final(Place::of(marks | live))
+        } else {
+            Finding::Open(marks)
         }
     }
 
+    /// Whether it was final that this event would not come, before it came; if so, it counts as missed now.
+    pub(super) fn missed_before(
+        &mut self,
+        now: Timestamp,
+        client: u32,
+        room: u32,
+        n: u32,
+        marks: Marks,
+    ) -> bool {
+        let late = |record: &Record| record.is_owed() && record.acked + self.rules.lateness_bound < now;
+        if !self.rooms[room as usize].get(n).is_some_and(late) {
+            return false;
+        }
+        let Finding::Final(place) = self.judge(now, client, room, n, marks) else { return false };
+        self.missed_at(client, room, n, place, marks);
+        true
+    }
+
+    /// A gap is final: it is counted, also as omitted on the stream if that is where it was missed.
+    fn missed_at(&mut self, client: u32, room: u32, n: u32, place: Place, marks: Marks) {
+        if place == Place::OnStream {
+            self.count_omitted(client, marks | ON_STREAM);
+        }
+        let past = std::mem::take(&mut self.clients[client as usize].past);
+        self.missed(client, room, n, place, &past);
+        self.clients[client as usize].past = past;
+    }
+
     /// What a connection that has ended should have brought counts as omitted, once.
-    fn count_omitted(&mut self, client: u32, marks: Marks) -> Marks {
+    pub(super) fn count_omitted(&mut self, client: u32, marks: Marks) -> Marks {
         if marks & ON_STREAM == 0 || marks & OMITTED != 0 {
             return marks;
         }
@@ -163,8 +188,8 @@ impl Ledger {
         marks | OMITTED
     }
 
-    /// A gap is final.
-    pub(super) fn missed(&mut self, client: u32, room: u32, n: u32, place: Place) {
+    /// An event is missed.
+    pub(super) fn missed(&mut self, client: u32, room: u32, n: u32, place: Place, past: &Past) {
         let deliveries = &mut self.deliveries[self.people.tenant_of(client) as usize];
         deliveries.missed_after_bridging += 1;
         *match place {
@@ -185,7 +210,6 @@ impl Ledger {
             (facts.low, facts.high)
         });
         let event_id = record.and_then(|record| record.event_id.clone());
-        let state = &self.clients[client as usize];
         let known = |at: Timestamp| (at < Timestamp::MAX).then_some(at);
         self.words.push_back(Word::Missed(Missed {
             client,
@@ -195,9 +219,9 @@ impl Ledger {
             low,
             high,
             event_id,
-            info: state.info.clone(),
-            connected_at: known(state.connected_at),
-            disconnected_at: known(state.disconnected_at),
+            info: past.info.clone(),
+            connected_at: known(past.connected_at),
+            disconnected_at: known(past.disconnected_at),
         }));
     }
 }

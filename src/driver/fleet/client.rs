@@ -16,17 +16,18 @@ use tokio::time::{Sleep, sleep_until};
 use super::mailbox::{Mail, Mailbox, Tally};
 use super::{Alive, Fleet};
 use crate::driver::api;
+use crate::driver::frames::Item;
 use crate::driver::http::{Answer, Call, Connection, Trouble, exchange};
 use crate::driver::publisher::{read_page, sync_trouble};
-use crate::driver::stream::{Opened, Received, Stream};
+use crate::driver::stream::{Opened, Stream};
 use crate::driver::tokens::{RefreshTrouble, Refreshing};
 use crate::session::{Action, ConnectFailure, Ending, Input, Observation, Output, Session, SyncTrouble};
 use crate::time::Timestamp;
 use crate::wire::{Frame, PONG, Position};
 use crate::worker::conductor::LineFault;
 
-/// Frames read in one turn before others get theirs.
-const FRAMES_PER_TURN: usize = 64;
+/// Reads in one turn before others get theirs.
+const READS_PER_TURN: usize = 4;
 
 /// One client.
 pub(super) struct Client {
@@ -40,7 +41,7 @@ pub(super) struct Client {
     http: Option<Connection>,
     sync: Option<LocalBoxFuture<'static, Synced>>,
     /// Id of the sync request that was made last.
-    asked: Option<u32>,
+    asked: u32,
     refresh: Option<Refreshing>,
     timer: Option<Pin<Box<Sleep>>>,
     /// When the timer is due; it may be earlier than the session needs, never later.
@@ -59,15 +60,18 @@ enum Socket {
         stream: Stream,
         /// What comes out first was held back by a silence that we planted.
         held_back: bool,
-    },
-    /// A planted slow reader: what has come is read only when its time is there.
-    Slow {
-        stream: Stream,
-        by: Duration,
-        next: Pin<Box<Sleep>>,
+        /// A planted slow reader.
+        slow: Option<Box<Slow>>,
     },
     /// A planted black hole: open, and nobody reads or writes.
     Silent(Stream),
+}
+
+/// Somebody who reads only once in a while; what is read then is late.
+struct Slow {
+    by: Duration,
+    /// When it reads next.
+    next: Pin<Box<Sleep>>,
 }
 
 /// The outcome of a sync request, and its connection if that is still good.
@@ -87,7 +91,7 @@ impl Client {
             socket: Socket::None,
             http: None,
             sync: None,
-            asked: None,
+            asked: 0,
             refresh: None,
             timer: None,
             armed: Timestamp::MAX,
@@ -118,62 +122,61 @@ impl Client {
             LineFault::Outage { sync } => return self.lose_network(sync, tally, cx),
             LineFault::Restore => return self.outage = None,
             LineFault::SameToken => return self.sign_in_elsewhere(tally),
-            _ => {}
+            LineFault::Slow(_) | LineFault::Unslow | LineFault::Mute | LineFault::Unmute => {
+                return self.hamper(line, tally);
+            }
+            LineFault::Reset
+            | LineFault::Close
+            | LineFault::ExpireToken
+            | LineFault::Silence
+            | LineFault::Unsilence => {}
         }
         match (line, std::mem::replace(&mut self.socket, Socket::None)) {
-            (
-                LineFault::Reset,
-                Socket::Open { stream, .. } | Socket::Slow { stream, .. } | Socket::Silent(stream),
-            ) => {
+            (LineFault::Reset, Socket::Open { stream, .. } | Socket::Silent(stream)) => {
                 tally.hit();
                 self.cut(stream, cx);
             }
-            (
-                LineFault::ExpireToken,
-                Socket::Open { stream, .. } | Socket::Slow { stream, .. } | Socket::Silent(stream),
-            ) => {
+            (LineFault::ExpireToken, Socket::Open { stream, .. } | Socket::Silent(stream)) => {
                 tally.hit();
                 self.fleet.line.tokens.expire(self.number);
                 self.cut(stream, cx);
             }
-            (LineFault::Close, Socket::Open { stream, .. }) => {
+            (LineFault::Close, Socket::Open { stream, .. } | Socket::Silent(stream)) => {
                 tally.hit();
                 drop(stream);
                 self.feed(Input::Closed(Ending::Eof), cx);
-            }
-            (LineFault::Mute | LineFault::Unmute, Socket::Open { mut stream, held_back }) => {
-                let mute = line == LineFault::Mute;
-                stream.mute(mute);
-                self.socket = Socket::Open { stream, held_back };
-                if mute {
-                    tally.hit();
-                }
-            }
-            (LineFault::Slow(by), Socket::Open { stream, .. }) => {
-                tally.hit();
-                let next = Box::pin(sleep_until(self.fleet.line.deadline(by)));
-                self.socket = Socket::Slow { stream, by, next };
-                self.begun = true;
-            }
-            (LineFault::Unslow, Socket::Slow { stream, .. }) => {
-                self.socket = Socket::Open { stream, held_back: true };
-                self.begun = true;
             }
             (LineFault::Silence, Socket::Open { stream, .. }) => {
                 tally.hit();
                 self.socket = Socket::Silent(stream);
             }
             (LineFault::Unsilence, Socket::Silent(stream)) => {
-                self.socket = Socket::Open { stream, held_back: true };
+                self.socket = Socket::Open { stream, held_back: true, slow: None };
                 self.begun = true;
             }
             (_, untouched) => self.socket = untouched,
         }
     }
 
-    fn cut(&mut self, stream: Stream, cx: &mut Context<'_>) {
-        stream.reset();
-        self.feed(Input::Closed(Ending::Reset), cx);
+    /// The connection goes on, but not as it should; or does again.
+    fn hamper(&mut self, line: LineFault, tally: &Tally) {
+        let Socket::Open { stream, held_back, slow } = &mut self.socket else { return };
+        match line {
+            LineFault::Slow(by) => {
+                let next = Box::pin(sleep_until(self.fleet.line.deadline(by)));
+                *slow = Some(Box::new(Slow { by, next }));
+            }
+            LineFault::Unslow => {
+                *held_back |= slow.take().is_some();
+                self.begun = true;
+                return;
+            }
+            _ => stream.mute(line == LineFault::Mute),
+        }
+        self.begun = true;
+        if line != LineFault::Unmute {
+            tally.hit();
+        }
     }
 
     /// The network is down: streams and, with `sync` false, requests break off, and new ones fail.
@@ -182,14 +185,11 @@ impl Client {
         self.outage = Some(sync);
         if !sync {
             self.http = None;
-            self.begun |= self.sync.is_some();
         }
         match std::mem::replace(&mut self.socket, Socket::None) {
             Socket::None => {}
             Socket::Opening(_) => self.feed(Input::ConnectFailed(ConnectFailure::Network), cx),
-            Socket::Open { stream, .. } | Socket::Slow { stream, .. } | Socket::Silent(stream) => {
-                self.cut(stream, cx);
-            }
+            Socket::Open { stream, .. } | Socket::Silent(stream) => self.cut(stream, cx),
         }
     }
 
@@ -198,15 +198,20 @@ impl Client {
         let (fleet, number, tally) = (Rc::clone(self.fleet()), self.number, Rc::clone(tally));
         drop(spawn_local(async move {
             let Ok(mut opened) = Box::pin(open(fleet, number)).await else { return };
-            if matches!(opened.stream.first().await, Received::Text(_)) {
+            if opened.stream.hears().await {
                 tally.hit();
                 opened.stream.leave().await;
             }
         }));
     }
 
+    fn cut(&mut self, stream: Stream, cx: &mut Context<'_>) {
+        stream.reset();
+        self.feed(Input::Closed(Ending::Reset), cx);
+    }
+
     fn end(&mut self) {
-        if let Socket::Open { stream, .. } | Socket::Slow { stream, .. } = std::mem::replace(&mut self.socket, Socket::None) {
+        if let Socket::Open { stream, .. } = std::mem::replace(&mut self.socket, Socket::None) {
             self.fleet().part(stream);
         }
         self.ended = true;
@@ -248,20 +253,20 @@ impl Client {
                 self.begun = true;
             }
             Action::Disconnect { polite } => {
-                if let (Socket::Open { stream, .. } | Socket::Slow { stream, .. }, true) =
+                if let (Socket::Open { stream, .. }, true) =
                     (std::mem::replace(&mut self.socket, Socket::None), polite)
                 {
                     self.fleet().part(stream);
                 }
             }
             Action::Pong => {
-                if let Socket::Open { stream, .. } | Socket::Slow { stream, .. } = &mut self.socket {
+                if let Socket::Open { stream, .. } = &mut self.socket {
                     stream.send_text(PONG, cx);
                 }
             }
             Action::Sync { id, since, limit, timeout } => {
                 let request = SyncRequest { client: self.number, id, since, limit, timeout };
-                self.asked = Some(id);
+                self.asked = id;
                 self.sync = Some(Box::pin(sync(Rc::clone(self.fleet()), self.http.take(), request)));
                 self.begun = true;
             }
@@ -276,52 +281,72 @@ impl Client {
 
     /// Reads what the socket has, up to a bound; `false`: there may be more.
     fn poll_socket(&mut self, cx: &mut Context<'_>) -> bool {
-        for _ in 0..FRAMES_PER_TURN {
+        for _ in 0..READS_PER_TURN {
             match &mut self.socket {
                 Socket::None | Socket::Silent(_) => return true,
                 Socket::Opening(opening) => match opening.as_mut().poll(cx) {
                     Poll::Pending => return true,
                     Poll::Ready(outcome) => self.opened(outcome, cx),
                 },
-                Socket::Slow { .. } => return self.poll_slowly(cx),
-                Socket::Open { stream, held_back } => match stream.poll_receive(cx) {
-                    Poll::Pending => {
-                        *held_back = false;
+                Socket::Open { .. } => {
+                    let mut buffer = self.fleet.line.read_buffer.take();
+                    let read = self.read(&mut buffer, cx);
+                    self.fleet.line.read_buffer.replace(buffer);
+                    if read.is_pending() {
                         return true;
                     }
-                    Poll::Ready(received) => {
-                        let held_back = *held_back;
-                        self.received(received, held_back, cx);
-                    }
-                },
+                }
             }
         }
         false
     }
 
-    /// A slow reader takes all that has come, all of it late, and looks again after its time.
-    fn poll_slowly(&mut self, cx: &mut Context<'_>) -> bool {
-        for _ in 0..FRAMES_PER_TURN {
-            let Socket::Slow { stream, by, next } = &mut self.socket else { return false };
-            if next.as_mut().poll(cx).is_pending() {
-                return true;
-            }
-            match stream.poll_receive(cx) {
-                Poll::Pending => {
-                    let again = self.fleet.line.deadline(*by);
-                    next.as_mut().reset(again);
-                }
-                Poll::Ready(received) => self.received(received, true, cx),
-            }
+    /// One read, and all that it brought.
+    fn read(&mut self, buffer: &mut Vec<u8>, cx: &mut Context<'_>) -> Poll<()> {
+        let Socket::Open { stream, held_back, slow } = &mut self.socket else { return Poll::Ready(()) };
+        if slow.as_mut().is_some_and(|slow| slow.next.as_mut().poll(cx).is_pending()) {
+            return Poll::Pending;
         }
-        false
+        let filled = stream.poll_fill(cx, buffer);
+        let now = self.fleet.line.clock.now();
+        let late = *held_back || slow.is_some() || self.fleet.line.probe.is_late(now);
+        let piece = match filled {
+            Poll::Ready(Ok(filled)) => &buffer[..filled],
+            Poll::Ready(Err(ending)) => {
+                self.socket = Socket::None;
+                self.feed_at(now, Input::Closed(ending), cx);
+                return Poll::Ready(());
+            }
+            Poll::Pending => {
+                *held_back = false;
+                if let Some(slow) = slow {
+                    slow.next.as_mut().reset(self.fleet.line.deadline(slow.by));
+                    // Again now, so that it wakes us.
+                    return slow.next.as_mut().poll(cx);
+                }
+                return Poll::Pending;
+            }
+        };
+        let mut at = 0;
+        // The session may let go of the connection at any frame: what came behind that one is nobody's.
+        while let Socket::Open { stream, .. } = &mut self.socket {
+            let Some(item) = stream.next(piece, &mut at) else {
+                stream.keep(&piece[at..]);
+                break;
+            };
+            if let Item::Ping(payload) = item {
+                stream.pong(payload, cx);
+            }
+            self.received(now, &item, late, cx);
+        }
+        Poll::Ready(())
     }
 
     fn opened(&mut self, outcome: Result<Opened, ConnectFailure>, cx: &mut Context<'_>) {
         match outcome {
             Ok(opened) => {
                 self.fleet.line.keep_cookies(self.number, &opened.cookies);
-                self.socket = Socket::Open { stream: opened.stream, held_back: false };
+                self.socket = Socket::Open { stream: opened.stream, held_back: false, slow: None };
                 self.feed(Input::Opened, cx);
             }
             Err(failure) => {
@@ -331,19 +356,24 @@ impl Client {
         }
     }
 
-    fn received(&mut self, received: Received, held_back: bool, cx: &mut Context<'_>) {
-        let now = self.fleet.line.clock.now();
-        let late = held_back || self.fleet.line.probe.is_late(now);
-        match received {
-            Received::Text(text) => {
-                let frame = Frame::parse(&text);
+    fn received(&mut self, now: Timestamp, item: &Item<'_>, late: bool, cx: &mut Context<'_>) {
+        match item {
+            Item::Text(text) => {
+                let frame = Frame::parse(text);
                 self.feed_at(now, Input::Frame { frame: &frame, late }, cx);
             }
-            Received::Ping => self.feed_at(now, Input::Ping { late }, cx),
-            Received::Odd(oddity) => self.feed_at(now, Input::OddFrame(oddity), cx),
-            Received::Closed(ending) => {
-                self.socket = Socket::None;
+            Item::Ping(_) => self.feed_at(now, Input::Ping { late }, cx),
+            Item::Odd(oddity) => self.feed_at(now, Input::OddFrame(*oddity), cx),
+            Item::Close(code, reason) => {
+                if let Socket::Open { stream, .. } = std::mem::replace(&mut self.socket, Socket::None) {
+                    stream.answer_close(*code, cx);
+                }
+                let ending = Ending::Close { code: *code, reason: (*reason).into() };
                 self.feed_at(now, Input::Closed(ending), cx);
+            }
+            Item::Broken => {
+                self.socket = Socket::None;
+                self.feed_at(now, Input::Closed(Ending::Protocol), cx);
             }
         }
     }
@@ -373,10 +403,8 @@ impl Client {
 
     /// No request gets through.
     fn break_requests(&mut self, cx: &mut Context<'_>) {
-        if self.sync.take().is_some()
-            && let Some(id) = self.asked
-        {
-            self.feed(Input::SyncFailed { id, trouble: SyncTrouble::Network }, cx);
+        if self.sync.take().is_some() {
+            self.feed(Input::SyncFailed { id: self.asked, trouble: SyncTrouble::Network }, cx);
         }
         if self.refresh.take().is_some() {
             self.feed(Input::RefreshFailed { refused: false }, cx);

@@ -145,3 +145,82 @@ impl Visitor<'_> {
         Err(TargetError::NotScaiWave { authority: endpoint.authority().to_owned(), evidence })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::runtime::{Builder, LocalOptions};
+    use tokio::task::spawn_local;
+
+    use super::*;
+
+    const ME: (u16, &str) = (401, r#"{"error":{"code":"SW_AUTH_INVALID_TOKEN","message":"no token"}}"#);
+    const QUIET: (u16, &str) = (200, "scaiwave_ws_connections{tenant=\"a\"} 50\n");
+
+    /// Looks at a server that answers `/health`, `/v1/me` and `/metrics` in this way.
+    fn inspected(
+        health: u16,
+        me: (u16, &'static str),
+        metrics: (u16, &'static str),
+        shared: bool,
+    ) -> Result<Vec<Option<String>>, TargetError> {
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        runtime.expect("a runtime").block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let url = format!("http://{}", listener.local_addr().expect("bound"));
+            spawn_local(async move {
+                loop {
+                    let (mut socket, _) = listener.accept().await.expect("a connection");
+                    let mut request = vec![0; 4096];
+                    let read = socket.read(&mut request).await.expect("a request");
+                    let request = String::from_utf8_lossy(&request[..read]).into_owned();
+                    let (status, body) = match request.split(' ').nth(1) {
+                        Some("/health") => (health, "{}"),
+                        Some("/v1/me") => me,
+                        Some("/metrics") => metrics,
+                        _ => (404, ""),
+                    };
+                    let answer =
+                        format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+                    socket.write_all(answer.as_bytes()).await.expect("an open connection");
+                }
+            });
+            let endpoint =
+                |path: &str| vec![Rc::new(Endpoint::parse(&format!("{url}{path}")).expect("a good URL"))];
+            let agent = HeaderValue::from_static("wavesoak/0 (test)");
+            inspect(&Clock::start(), &agent, &endpoint(""), &endpoint("/metrics"), shared).await
+        })
+    }
+
+    #[test]
+    fn a_scaiwave_with_few_strangers_may_be_loaded() {
+        let texts = inspected(200, ME, QUIET, false).expect("nothing against it");
+        assert_eq!(texts, [Some(QUIET.1.to_owned())]);
+        assert_eq!(inspected(200, ME, (404, ""), false).expect("no metrics, no objection"), [None]);
+    }
+
+    #[test]
+    fn strangers_are_not_disturbed_unless_that_is_asked_for() {
+        let busy =
+            (200, "scaiwave_ws_connections{tenant=\"a\"} 30\nscaiwave_ws_connections{tenant=\"b\"} 21\n");
+        let refused = inspected(200, ME, busy, false).expect_err("51 strangers");
+        assert!(matches!(refused, TargetError::Occupied(51)), "{refused}");
+        assert!(inspected(200, ME, busy, true).is_ok());
+    }
+
+    #[test]
+    fn what_is_unhealthy_or_something_else_is_told_apart() {
+        let unhealthy = inspected(503, ME, QUIET, false).expect_err("503");
+        assert!(matches!(unhealthy, TargetError::Unhealthy { status: 503, .. }), "{unhealthy}");
+        for (health, me) in [
+            (404, ME),
+            (200, (200, "{}")),
+            (200, (401, r#"{"error":{"code":"nope"}}"#)),
+            (200, (404, r#"{"error":{"code":"SW_NOT_FOUND"}}"#)),
+        ] {
+            let other = inspected(health, me, QUIET, false).expect_err("not ScaiWave");
+            assert!(matches!(other, TargetError::NotScaiWave { .. }), "{other}");
+        }
+    }
+}

@@ -8,6 +8,7 @@
 //! looked up, never walked: the same calls give the same effects.
 
 mod account;
+mod contents;
 mod deliver;
 mod later;
 mod planted;
@@ -20,6 +21,7 @@ mod stream;
 mod tests_support;
 
 pub use account::{Grant, Registered};
+pub use contents::Contents;
 pub use publish::Created;
 
 use std::borrow::Cow;
@@ -48,7 +50,7 @@ use super::page::{Page, Waiter, WaiterId};
 use super::registry::{ParticipantIx, Registry, TenantIx};
 use super::truth::{Deed, Truth};
 
-use later::{Later, LateAnswer};
+use later::{LateAnswer, Later};
 use pods::Pod;
 
 /// All pods over their shared store.

@@ -1,4 +1,6 @@
-//! What planted faults make of publishes, of streams and of `/metrics`.
+//! What planted faults make of publishes, of streams and of `/metrics`; and, in its own file, of sync requests.
+
+mod sync;
 
 use std::borrow::Cow;
 use std::sync::Arc;

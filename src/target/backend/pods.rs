@@ -125,6 +125,7 @@ mod tests {
         wait(&mut backend, "anna", 10, sent + 1, Duration::from_secs(30));
         assert_eq!(backend.kill_pod(at(5), 0), (1, 1));
         assert_eq!(resets(&mut backend), (vec![1], vec![10]));
+        assert!(nobody_waits(&backend, "anna"));
         assert!(backend.next_frame(ConnId(1)).is_none(), "its queue is lost");
         assert!(!message_positions(&mut backend, 2).is_empty(), "the other pod goes on");
         assert_eq!(backend.metrics_text(0), None);

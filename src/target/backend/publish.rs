@@ -267,6 +267,10 @@ mod tests {
         );
         publish(&mut backend, "anna", &room, 10).expect("a member");
         assert_eq!(message_positions(&mut backend, 1).len(), 1, "an emptied queue takes frames again");
+        for n in 11..30 {
+            publish(&mut backend, "anna", &room, n).expect("a member");
+        }
+        assert_eq!(log_lines(&mut backend).len(), 1, "and the next time it is full is told again");
     }
 
     #[test]

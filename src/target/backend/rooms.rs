@@ -167,6 +167,16 @@ mod tests {
     }
 
     #[test]
+    fn who_has_left_hears_nothing_more() {
+        let mut backend = small();
+        let room = room_of(&mut backend, &["anna", "ben"]);
+        open(&mut backend, "ben", 1, 1);
+        backend.leave(at(1), 0, &caller("ben", 1), &room).expect("a member");
+        publish(&mut backend, "anna", &room, 0).expect("a member");
+        assert!(pull(&mut backend, 1).is_empty());
+    }
+
+    #[test]
     fn an_archived_room_takes_neither_messages_nor_members() {
         let mut backend = small();
         let room = room_of(&mut backend, &["anna"]);

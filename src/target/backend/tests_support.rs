@@ -15,6 +15,7 @@ use super::super::event::{Content, Event, Mark};
 use super::super::frame::ServerFrame;
 use super::super::line::LogLine;
 use super::super::page::{HistoryPage, HistoryQuery, Page, SyncQuery, SyncReply, WaiterId};
+use super::super::registry::ParticipantIx;
 use super::{Backend, Created, Effect};
 
 pub(super) fn small() -> Backend {
@@ -112,6 +113,15 @@ pub(super) fn wait(backend: &mut Backend, who: &str, waiter: u64, since: Positio
     let query = SyncQuery { since, timeout, ..SyncQuery::default() };
     let reply = backend.sync(at(0), 0, WaiterId(waiter), &caller(who, 1), query);
     assert!(matches!(reply, Ok(SyncReply::Waiting)), "{reply:?}");
+}
+
+/// Nothing is left of any blocked request, this participant's among them.
+pub(super) fn nobody_waits(backend: &Backend, who: &str) -> bool {
+    let mut people = (0..backend.registry.participants_len()).map(ParticipantIx);
+    let participant = people.find(|&index| &*backend.registry.participant(index).username == who);
+    let of_participant = participant.map_or(0, |index| backend.registry.participant(index).waiters.len());
+    let of_pods: usize = backend.pods.iter().map(|pod| pod.waiters.len()).sum();
+    backend.waiters.is_empty() && backend.deadlines.is_empty() && of_pods + of_participant == 0
 }
 
 pub(super) fn history(

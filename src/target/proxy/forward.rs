@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
@@ -75,7 +76,7 @@ async fn forward(shared: &Shared, line: &Line, mut request: Request<Incoming>) -
         return failure(StatusCode::BAD_GATEWAY);
     };
     strip(request.headers_mut(), upgrading);
-    let answer = tokio::time::timeout(shared.patience(), upstream.send(request)).await;
+    let answer = tokio::time::timeout(PATIENCE, upstream.send(request)).await;
     let mut reply = match answer {
         Ok(Ok(reply)) => reply,
         Ok(Err(_)) => return failure(StatusCode::BAD_GATEWAY),
@@ -160,4 +161,6 @@ fn failure(status: StatusCode) -> Reply {
 }
 
 const COOKIE_NAME: &str = "wavesoak_pod";
+/// How long a pod may take to answer: longer than any long poll.
+const PATIENCE: Duration = Duration::from_secs(150);
 const HTTP_BUFFER: usize = 16 * 1024;

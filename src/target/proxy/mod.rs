@@ -119,11 +119,6 @@ impl Shared {
         self.tunnels.borrow_mut().remove(&id);
     }
 
-    /// How long a pod may take to answer; always longer than a long poll.
-    fn patience(&self) -> Duration {
-        UPSTREAM_PATIENCE
-    }
-
     fn plant(&self, index: u32, begin: bool) -> Option<u64> {
         let mut faults = self.faults.borrow_mut();
         let own = faults.iter_mut().find(|own| own.fault.index == index)?;
@@ -183,7 +178,6 @@ async fn sweep(shared: Rc<Shared>) {
 
 const BACKLOG: u32 = 4096;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
-const UPSTREAM_PATIENCE: Duration = Duration::from_secs(150);
 const HEALTH_PATIENCE: Duration = Duration::from_secs(1);
 const SWEEP_MIN: Duration = Duration::from_millis(10);
 const SWEEP_MAX: Duration = Duration::from_millis(250);

@@ -55,6 +55,10 @@ impl Drain {
         self.step == Step::Finished
     }
 
+    pub(super) fn books_are_closed(&self) -> bool {
+        matches!(self.step, Step::Auditing | Step::Finished)
+    }
+
     pub(super) fn name(&self) -> Option<&'static str> {
         match self.step {
             Step::Before => None,
@@ -88,7 +92,8 @@ impl Conductor {
 
     fn drain_step(&mut self, now: Timestamp, at: Duration) {
         let overdue = self.drain.deadline.is_some_and(|deadline| now >= deadline);
-        let settled = self.publishing.is_idle() && self.drain.last_end + self.profile.client.lateness_bound < now;
+        let settled =
+            self.publishing.is_idle() && self.drain.last_end + self.profile.client.lateness_bound < now;
         match self.drain.step {
             Step::Before => {
                 if at >= self.plan.timeline.end() || self.drain.hurried {

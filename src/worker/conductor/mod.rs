@@ -9,6 +9,7 @@
 mod drain;
 mod faults;
 mod stops;
+mod words;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -23,212 +24,14 @@ use crate::collector::{Collector, Names, RowContext};
 use crate::generator::{Publishing, Queue};
 use crate::plan::{Plan, Shard, timeline::Changes};
 use crate::profile::{Profile, TrafficStart};
-use crate::session::{Observation, Order, SyncTrouble};
+use crate::session::{Observation, Order};
 use crate::time::Timestamp;
-use crate::wire::{Position, SyncPage};
 
 use drain::Drain;
 use faults::Faults;
 use stops::Stops;
 
-/// Something for the driver (or the simulator) to carry out.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Command {
-    /// Hand this order to the client's session.
-    Order {
-        /// Number of the client in the plan.
-        client: u32,
-        /// The order.
-        order: Order,
-    },
-    /// Do this to the connections of these clients; answered with [`Event::Planted`].
-    Plant {
-        /// Index of the fault in the profile.
-        fault: u32,
-        /// Who is hit.
-        clients: Vec<u32>,
-        /// What is done.
-        line: LineFault,
-    },
-    /// Tell the embedded target to begin or end this fault; answered with [`Event::Planted`] when it can tell
-    /// how much was hit.
-    Target {
-        /// Index of the fault in the profile.
-        fault: u32,
-        /// Begin, or end.
-        begin: bool,
-    },
-    /// Send this publish now; answered with [`Event::Published`].
-    Publish(Publication),
-    /// Fetch this page for the audit; answered with [`Event::Fetched`].
-    Fetch {
-        /// Comes back with the answer.
-        id: u64,
-        /// Whose token is used.
-        client: u32,
-        /// What is fetched.
-        what: Fetch,
-    },
-    /// The run is over: nothing more will be asked. Clients still live are to be left alone or closed, paced.
-    Finished,
-}
-
-/// What the network (or the client's own process) does to a client, by plan; no session is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LineFault {
-    /// Reset the stream's connection.
-    Reset,
-    /// End it in order, without a close frame.
-    Close,
-    /// From now on nothing passes on the connection that is open now, either way; the socket stays open.
-    Silence,
-    /// Let the black holes of [`LineFault::Silence`] that are still open go on passing (nothing is replayed to
-    /// the session that arrived meanwhile in socket buffers, but bytes in them do come out).
-    Unsilence,
-    /// Replace the client's access token by an expired one, then reset the connection.
-    ExpireToken,
-    /// From now on read the connection that is open now only once in this time; what is read then is `late`.
-    Slow(Duration),
-    /// Read the connections of [`LineFault::Slow`] that are still open as they come again.
-    Unslow,
-    /// From now on no pong leaves on the connection that is open now.
-    Mute,
-    /// Let pongs leave again on the connections of [`LineFault::Mute`] that are still open.
-    Unmute,
-    /// Open a second stream with the client's token, wait for its hello and leave in good order.
-    SameToken,
-    /// Reset the connection; until [`LineFault::Restore`] no stream opens, and with `sync` false every request
-    /// of the client (not those in its name by publishers and audit) fails as on a dead network.
-    Outage {
-        /// Requests go through.
-        sync: bool,
-    },
-    /// Ends [`LineFault::Outage`].
-    Restore,
-}
-
-/// One attempt at one publish. Every attempt of a publish carries the same body.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Publication {
-    /// Comes back with the answer.
-    pub ticket: u64,
-    /// Index of the room in the plan.
-    pub room: u32,
-    /// The client (in the plan) whose identity publishes.
-    pub publisher: u32,
-    /// Sequence number in the room; `None` for a fence.
-    pub n: Option<u32>,
-    /// Intended send time.
-    pub due: Timestamp,
-    /// When the first attempt's first byte left, if there was one; `None`: stamp it now.
-    pub first_sent: Option<Timestamp>,
-    /// `event_uuid`
-    pub event_uuid: Uuid,
-    /// Bytes of serialised content.
-    pub payload: u32,
-    /// The answer is given up after this.
-    pub timeout: Duration,
-}
-
-/// A page for the audit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fetch {
-    /// `GET /v1/sync?since&limit&timeout=0`
-    Sync {
-        /// `since`
-        since: Position,
-        /// `limit`
-        limit: u32,
-    },
-    /// `GET /v1/rooms/{room}/messages?direction=forward&from&limit`
-    History {
-        /// Index of the room in the plan.
-        room: u32,
-        /// `from`, exclusive.
-        from: Position,
-        /// `limit`
-        limit: u32,
-    },
-}
-
-/// An answer, or something else that happened.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// To [`Command::Publish`].
-    Published {
-        /// Its ticket.
-        ticket: u64,
-        /// What was stamped as first sent; `None`: no byte of any attempt left.
-        sent: Option<Timestamp>,
-        /// How it went.
-        reply: SendReply,
-    },
-    /// To [`Command::Fetch`]; a page of history comes as a sync page too.
-    Fetched {
-        /// Its id.
-        id: u64,
-        /// The page.
-        result: Result<&'a SyncPage<'a>, SyncTrouble>,
-    },
-    /// To [`Command::Plant`] and [`Command::Target`].
-    Planted {
-        /// Index of the fault in the profile.
-        fault: u32,
-        /// Connections (or requests, or deliveries) hit since the last such event for this fault.
-        affected: u64,
-    },
-    /// What a pod's `/metrics` said; `None`: it did not answer.
-    Scraped {
-        /// Index of the endpoint.
-        endpoint: u32,
-        /// The Prometheus text.
-        text: Option<&'a str>,
-    },
-    /// A `/health` look: `true` is 2xx.
-    Health(bool),
-    /// How the harness itself fares; about ten times a second.
-    Strain(Strain),
-    /// A person wants it to end: short drain.
-    Interrupted,
-    /// Time has passed.
-    Timer,
-}
-
-/// How one attempt at a publish went.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SendReply {
-    /// 2xx.
-    Acknowledged {
-        /// `data.id`, if the answer had it.
-        id: Option<Box<str>>,
-        /// `data.stream_position`, if the answer had it.
-        position: Option<Position>,
-    },
-    /// 401: the driver has refreshed the identity's token if it could.
-    Unauthorized,
-    /// Another 4xx.
-    Refused {
-        /// The status.
-        status: u16,
-        /// `error.code`, when the body had an `SW_*` code.
-        code: Option<Box<str>>,
-    },
-    /// No byte was written: refused connection, DNS.
-    NotWritten,
-    /// Anything else: 5xx, timeout, reset, an answer that cannot be read.
-    Unanswered,
-}
-
-/// The harness's own state at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Strain {
-    /// How late the worker's own timer was served.
-    pub loop_lag: Duration,
-    /// CPU time used by the process since it began.
-    pub cpu: Duration,
-    /// Resident memory of the process, bytes.
-    pub rss: u64,
-}
+pub use words::{Command, Event, Fetch, LineFault, Publication, SendReply, Strain};
 
 /// What a conductor needs to know before it begins.
 #[derive(Clone, Debug)]
@@ -295,7 +98,8 @@ pub struct Progress {
 impl Conductor {
     /// Before the first phase.
     pub fn new(setup: Setup) -> Self {
-        let Setup { profile, run, shard, origin, names, endpoints, partial, publishes_limit, embedded } = setup;
+        let Setup { profile, run, shard, origin, names, endpoints, partial, publishes_limit, embedded } =
+            setup;
         let plan = Plan::new(&profile, shard);
         let gated = profile.traffic.start == TrafficStart::AllLive;
         let servers = Servers::new(endpoints, partial);
@@ -346,7 +150,8 @@ impl Conductor {
         let (held, origin) = (self.held, self.origin);
         let Self { collector, queue, plan, .. } = self;
         // The ledger must know every event that is due before it hears of one that came.
-        let leaves_at = || plan.timeline.next_leave(client, at).map(|leave| origin + held.unwrap_or_default() + leave);
+        let leaves_at =
+            || plan.timeline.next_leave(client, at).map(|leave| origin + held.unwrap_or_default() + leave);
         collector.observe(now, client, fact, |room| queue.first_n_from(plan, room, at), leaves_at);
     }
 
@@ -374,6 +179,11 @@ impl Conductor {
     /// The run is over; nothing more will be asked.
     pub fn is_finished(&self) -> bool {
         self.drain.is_finished()
+    }
+
+    /// The spans have ended: what is owed to whom is settled, and only the audit goes on.
+    pub fn books_are_closed(&self) -> bool {
+        self.drain.books_are_closed()
     }
 
     /// Clients that are live.
@@ -465,7 +275,9 @@ impl Conductor {
     }
 
     fn end_phases(&mut self, at: Duration) {
-        while let Some(phase) = self.plan.timeline.phases().get(self.phases_over).filter(|phase| phase.end <= at) {
+        while let Some(phase) =
+            self.plan.timeline.phases().get(self.phases_over).filter(|phase| phase.end <= at)
+        {
             self.phases_over += 1;
             if phase.is_hold() && phase.to > 0 {
                 let connections = &self.collector.connections;
@@ -491,7 +303,7 @@ impl Conductor {
         }
         self.publishing.pump(now, &self.plan);
         while let Some(publication) = self.publishing.poll() {
-            if let Some(n) = publication.n {
+            if let Some(n) = publication.n.filter(|_| publication.first_sent.is_none()) {
                 self.collector.ledger.sending(publication.room, n);
             }
             self.outbox.push_back(Command::Publish(publication));
@@ -522,8 +334,12 @@ impl Conductor {
         }
         let wanted = self.plan.timeline.phases().first().map_or(0, |phase| phase.to);
         let connections = &self.collector.connections;
-        let all_live = (0..wanted).all(|client| connections.is_ready(client) || !connections.is_trying(client));
-        let shard_plays = self.changes.peek(&self.plan.timeline).is_none_or(|change| change.at >= self.plan.timeline.gate());
+        let all_live =
+            (0..wanted).all(|client| connections.is_ready(client) || !connections.is_trying(client));
+        let shard_plays = self
+            .changes
+            .peek(&self.plan.timeline)
+            .is_none_or(|change| change.at >= self.plan.timeline.gate());
         if (all_live && shard_plays) || now.since(reached) >= GATE_LIMIT {
             self.held = Some(now.since(reached));
         }
@@ -542,7 +358,8 @@ impl Conductor {
 
     /// The moment of the run of a plan time.
     fn run_time(&self, at: Duration) -> Timestamp {
-        let held = if at > self.plan.timeline.gate() { self.held.unwrap_or_default() } else { Duration::ZERO };
+        let held =
+            if at > self.plan.timeline.gate() { self.held.unwrap_or_default() } else { Duration::ZERO };
         self.origin + at + held
     }
 
@@ -556,7 +373,11 @@ impl Conductor {
     fn phase_name(&self, now: Timestamp) -> String {
         match self.drain.name() {
             Some(name) => name.to_owned(),
-            None => self.plan.timeline.phase_at(self.plan_time(now)).map_or_else(String::new, |phase| phase.name.clone()),
+            None => self
+                .plan
+                .timeline
+                .phase_at(self.plan_time(now))
+                .map_or_else(String::new, |phase| phase.name.clone()),
         }
     }
 

@@ -20,7 +20,8 @@ struct Watch {
 
 impl Stops {
     pub(super) fn new(profile: &Profile) -> Self {
-        let watches = profile.stops.iter().map(|stop| Watch { stop: stop.clone(), holds_since: None }).collect();
+        let watches =
+            profile.stops.iter().map(|stop| Watch { stop: stop.clone(), holds_since: None }).collect();
         Self { watches, healthy: true, tripped: None }
     }
 
@@ -54,7 +55,10 @@ impl Stops {
                 self.tripped = Some(match watch.stop.condition {
                     StopCondition::HealthFailing => format!("/health failed for {lasting} s"),
                     StopCondition::ConnectFailures(share) => {
-                        format!("more than {} % of the connection attempts failed for {lasting} s", share.0 * 100.0)
+                        format!(
+                            "more than {} % of the connection attempts failed for {lasting} s",
+                            share.0 * 100.0
+                        )
                     }
                 });
                 return true;
@@ -68,7 +72,10 @@ impl Conductor {
     pub(super) fn watch_stops(&mut self, now: Timestamp) {
         let attempts = self.collector.connections.take_attempts();
         let excused = self.faults.any_in_force(self.plan_time(now));
-        if self.drain.began().is_none() && self.stops.tripped.is_none() && self.stops.look(now, attempts, excused) {
+        if self.drain.began().is_none()
+            && self.stops.tripped.is_none()
+            && self.stops.look(now, attempts, excused)
+        {
             self.cut_short(now);
         }
     }

@@ -8,8 +8,8 @@ use crate::driver::clock::Clock;
 use crate::profile::{BalancerMode, Profile};
 use crate::report::run::{RunError, RunOptions};
 use crate::secret::Secret;
-use crate::target::{Config, Truth};
 use crate::target::process::{Embedded, ProcessError, SpawnOptions};
+use crate::target::{Config, Truth};
 
 /// Either of the two.
 pub(super) struct Ground {
@@ -37,7 +37,11 @@ impl Ground {
     /// # Errors
     ///
     /// When it does not start.
-    pub(super) async fn enter(profile: &Profile, options: &RunOptions, clock: Clock) -> Result<Self, RunError> {
+    pub(super) async fn enter(
+        profile: &Profile,
+        options: &RunOptions,
+        clock: Clock,
+    ) -> Result<Self, RunError> {
         let metrics = profile.target.metrics.clone();
         let Some(url) = &profile.target.url else {
             let config = Config { epoch_unix_s: clock.epoch_unix_s(), ..Config::from_profile(profile) };

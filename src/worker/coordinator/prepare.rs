@@ -35,6 +35,7 @@ use crate::report::run::{RunError, RunObserver, RunOptions};
 use crate::secret::Secret;
 use crate::seed::Seed;
 use crate::session::{Session, Settings};
+use crate::wire::Position;
 use crate::worker::conductor::{Conductor, Event, Setup};
 
 /// A run that can begin at once.
@@ -113,11 +114,8 @@ pub(super) async fn prepare(
     let provisioned = provision(&line, &population, run, paces(&profile, loopback), &mut note);
     let provisioned = provisioned.await.map_err(RunError::preflight)?;
 
-    let names = Names {
-        tenants: provisioned.tenants.clone(),
-        rooms: provisioned.rooms.to_vec(),
-        participants: provisioned.participants.clone(),
-    };
+    let Provisioned { rooms, participants, tenants, positions } = provisioned;
+    let names = Names { tenants, rooms: rooms.to_vec(), participants };
     let setup = Setup {
         profile: Arc::clone(&profile),
         run,
@@ -130,13 +128,8 @@ pub(super) async fn prepare(
         embedded: ground.is_embedded(),
     };
     let sends = (profile.traffic.max_in_flight as usize).min(SEND_CONNECTIONS as usize);
-    let publisher = Publisher::new(
-        Rc::clone(&line),
-        &run.to_string(),
-        Rc::clone(&provisioned.rooms),
-        sends,
-        AUDIT_CONNECTIONS as usize,
-    );
+    let publisher =
+        Publisher::new(Rc::clone(&line), &run.to_string(), rooms, sends, AUDIT_CONNECTIONS as usize);
     let scraper = Rc::new(Scraper::new(clock, agent, metrics, &line.endpoints));
     let mut conductor = Conductor::new(setup);
     for (endpoint, text) in (0..).zip(&looked) {
@@ -144,7 +137,7 @@ pub(super) async fn prepare(
     }
     let stage = Stage::new(clock, conductor, Rc::new(publisher), Rc::clone(&ground));
     let watch = Rc::new(Watch(Rc::downgrade(&stage)));
-    let fleet = Fleet::new(population.clients(), line, watch, birth(&profile, run, population, provisioned));
+    let fleet = Fleet::new(population.clients(), line, watch, birth(&profile, run, population, positions));
     stage.enter(Rc::clone(&fleet));
     Ok(Prepared { ground, fleet, stage, scraper, recorder, probe, loopback })
 }
@@ -187,6 +180,7 @@ fn line_to_target(
         tokens: Rc::new(tokens),
         probe: Rc::clone(probe),
         cookies: RefCell::new(vec![Cookies::default(); population.clients() as usize]),
+        read_buffer: RefCell::default(),
         connect_deadline: profile.client.connect_deadline,
         sync_deadline: profile.client.sync_deadline,
     }))
@@ -214,12 +208,12 @@ fn paces(profile: &Profile, loopback: bool) -> Paces {
 }
 
 /// How a client's session is made when it starts for the first time.
-fn birth(profile: &Arc<Profile>, run: Uuid, population: Population, provisioned: Provisioned) -> Birth {
+fn birth(profile: &Arc<Profile>, run: Uuid, population: Population, positions: Vec<Position>) -> Birth {
     let settings = Arc::new(Settings::new(profile.client.clone(), run.to_string()));
     let (seed, start) = (Seed(profile.seed), profile.client.start);
     Box::new(move |client, life| {
         let position = match start {
-            ClientStart::Marker => provisioned.positions[population.tenant_of(client) as usize],
+            ClientStart::Marker => positions[population.tenant_of(client) as usize],
             ClientStart::Zero => 0,
         };
         Session::new(Arc::clone(&settings), position, life, seed.stream("session", [u64::from(client), 0, 0]))

@@ -114,7 +114,6 @@ impl Recorder {
         }
         writer.keep(|directory| directory.findings(&findings));
         writer.info.finished = true;
-        writer.info.finished = true;
         let summary = writer.rewrite(last);
         match writer.first_error {
             Some(error) => Err(error),

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use http::header::HeaderValue;
 use tokio::task::spawn_local;
 
@@ -44,10 +45,8 @@ impl Scraper {
 
     /// Begins a look at everything that is not being looked at already.
     pub(super) fn look(self: &Rc<Self>, stage: &Rc<Stage>) {
-        for index in 0..self.metrics.len() {
-            let (scraper, stage) = (Rc::clone(self), Rc::clone(stage));
-            drop(spawn_local(async move { scraper.scrape(index, &stage).await }));
-        }
+        let (scraper, scraped) = (Rc::clone(self), Rc::clone(stage));
+        drop(spawn_local(async move { scraper.scrape_all(&scraped).await }));
         if self.clock.now() >= self.next_lookup.get() {
             self.next_lookup.set(self.clock.now() + LOOKUP);
             let scraper = Rc::clone(self);
@@ -61,10 +60,15 @@ impl Scraper {
         }));
     }
 
-    /// Looks at all metrics and waits for it.
+    /// Looks at all metrics at once, and tells of them in one go: a sum over the pods is of one moment.
     pub(super) async fn scrape_all(&self, stage: &Rc<Stage>) {
-        for index in 0..self.metrics.len() {
-            self.scrape(index, stage).await;
+        let asked = join_all(self.metrics.iter().map(|place| place.ask(self))).await;
+        for (endpoint, answer) in (0..).zip(asked) {
+            // The last look at this pod is not over: it will tell.
+            let Some(answer) = answer else { continue };
+            let answer = answer.filter(Answer::is_success);
+            let text = answer.as_ref().and_then(|answer| std::str::from_utf8(&answer.body).ok());
+            stage.tell(Event::Scraped { endpoint, text });
         }
     }
 
@@ -73,13 +77,6 @@ impl Scraper {
             // The old addresses stay: whether they are still good, the next connection will tell.
             let _ = place.endpoint.resolve().await;
         }
-    }
-
-    async fn scrape(&self, index: usize, stage: &Rc<Stage>) {
-        let Some(answer) = self.metrics[index].ask(self).await else { return };
-        let answer = answer.filter(Answer::is_success);
-        let text = answer.as_ref().and_then(|answer| std::str::from_utf8(&answer.body).ok());
-        stage.tell(Event::Scraped { endpoint: index as u32, text });
     }
 
     /// Whether every endpoint is; `None`: still busy with the last look.

@@ -1,0 +1,231 @@
+//! What became of every publish (protocol.md, section 8), from its attempts and from who saw it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wavesoak::plan::Population;
+use wavesoak::simulator::trace::{Message, Reply, Trace, What};
+use wavesoak::time::Timestamp;
+
+use super::Key;
+
+/// The place of a step among all that happens.
+pub(super) fn order_of(step: usize) -> usize {
+    step << 16
+}
+
+/// The places of the messages of a page.
+pub(super) fn orders(step: usize) -> impl Iterator<Item = usize> {
+    (1..).map(move |message| order_of(step) + message)
+}
+
+/// All publishes of a run.
+#[derive(Debug, Default)]
+pub(super) struct Publishes {
+    by_key: BTreeMap<Key, Publish>,
+    /// When the books were closed: what comes later changes nothing.
+    closed: usize,
+}
+
+/// One publish.
+#[derive(Debug)]
+pub(super) struct Publish {
+    pub(super) due: Timestamp,
+    publisher: u32,
+    /// First byte of the first attempt that wrote one.
+    sent: Option<Timestamp>,
+    /// In the order in which they came, by order.
+    replies: Vec<(usize, Timestamp, Reply)>,
+    /// By any client, by order: id and position.
+    sightings: Vec<(usize, Timestamp, u64, Option<u64>)>,
+    /// The audit was shown it with the publisher's token.
+    audited: Option<(usize, Timestamp, Option<u64>)>,
+}
+
+/// What is known of a publish at some time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Its answer is out.
+    Pending,
+    /// Rejected, or never sent.
+    Refused,
+    /// Some attempt got 2xx.
+    Acknowledged,
+    /// Anything else.
+    Unknown,
+}
+
+/// What proofs need to know of an owed event.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts {
+    pub(super) sent: Timestamp,
+    /// The acknowledgement, or the first sighting.
+    pub(super) acked: Timestamp,
+    /// The position lies in `low..=high`.
+    pub(super) low: u64,
+    pub(super) high: u64,
+}
+
+impl Publishes {
+    pub(super) fn of(trace: &Trace) -> Self {
+        let mut all = Self { closed: usize::MAX, ..Self::default() };
+        let (mut tickets, mut fetches) = (BTreeMap::new(), BTreeMap::new());
+        for (step_number, step) in trace.steps.iter().enumerate() {
+            let order = order_of(step_number);
+            match &step.what {
+                What::Sent { ticket, room, n: Some(n), publisher, due } => {
+                    let (key, publisher) = ((*room, *n), *publisher);
+                    tickets.insert(*ticket, key);
+                    all.by_key.entry(key).or_insert_with(|| Publish::new(*due, publisher));
+                }
+                What::Replied { ticket, sent, reply } => {
+                    let Some(publish) = tickets.get(ticket).and_then(|key| all.by_key.get_mut(key)) else {
+                        continue;
+                    };
+                    publish.sent = publish.sent.or(*sent);
+                    publish.replies.push((order, step.at, *reply));
+                }
+                What::Streamed { message, .. } => all.saw(order, step.at, message),
+                What::Page { messages, .. } => {
+                    for (order, message) in orders(step_number).zip(messages) {
+                        all.saw(order, step.at, message);
+                    }
+                }
+                What::Fetching { id, client, .. } => {
+                    fetches.insert(*id, *client);
+                }
+                What::Fetched { id, result: Ok(messages) } => {
+                    for message in messages {
+                        all.audited(order, step.at, fetches[id], message);
+                    }
+                }
+                What::BooksClosed => all.closed = order,
+                _ => {}
+            }
+        }
+        all
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Key, &Publish)> {
+        self.by_key.iter()
+    }
+
+    /// Events of which two ids or positions were seen, by tenant.
+    pub(super) fn double_stored(&self, people: &Population) -> Vec<u64> {
+        let mut counts = vec![0; people.tenants() as usize];
+        for (key, publish) in &self.by_key {
+            counts[people.tenant_of_room(key.0) as usize] += u64::from(publish.copies_before(usize::MAX) > 1);
+        }
+        counts
+    }
+
+    /// Rejected or never sent, as far as is known when the books are closed.
+    pub(super) fn is_refused_in_the_end(&self, key: Key) -> bool {
+        self.by_key.get(&key).is_some_and(|publish| publish.state_at(self.closed) == State::Refused)
+    }
+
+    /// The state before a step; when the books are closed it no longer changes.
+    pub(super) fn state(&self, key: Key, order: usize) -> Option<State> {
+        Some(self.by_key.get(&key)?.state_at(order.min(self.closed)))
+    }
+
+    /// Whether two ids or positions of it had been seen before or in this step.
+    pub(super) fn is_double(&self, key: Key, order: usize) -> bool {
+        self.by_key.get(&key).is_some_and(|publish| publish.copies_before(order + 1) > 1)
+    }
+
+    /// When it was sent and acknowledged, as far as is known before a step; `None`: it is not owed to anybody yet.
+    pub(super) fn known(&self, key: Key, order: usize) -> Option<Facts> {
+        match self.state(key, order)? {
+            State::Pending | State::Refused => None,
+            State::Acknowledged | State::Unknown => self.facts(key, order.min(self.closed)),
+        }
+    }
+
+    /// The same, when the books are closed; a publish without an end by then is owed if it was seen.
+    pub(super) fn in_the_end(&self, key: Key) -> Option<Facts> {
+        match self.state(key, self.closed)? {
+            State::Refused => None,
+            _ => self.facts(key, self.closed),
+        }
+    }
+
+    fn facts(&self, key: Key, order: usize) -> Option<Facts> {
+        let publish = self.by_key.get(&key)?;
+        let created = publish.created().filter(|created| created.0 < order);
+        let seen = publish.sightings.first().filter(|seen| seen.0 < order).map(|seen| (seen.0, seen.1));
+        let audited = publish.audited.filter(|audited| audited.0 < order);
+        let sighted = seen.into_iter().chain(audited.map(|audited| (audited.0, audited.1))).min();
+        let acked = created.map(|created| created.1).or(sighted.map(|sighted| sighted.1))?;
+        let positions = publish.sightings.iter().filter(|seen| seen.0 < order).find_map(|seen| seen.3);
+        let position =
+            created.and_then(|created| created.3).or(positions).or(audited.and_then(|audited| audited.2));
+        let (low, high) = position.map_or((1, u64::MAX), |position| (position, position));
+        Some(Facts { sent: publish.sent.unwrap_or(publish.due), acked, low, high })
+    }
+
+    fn saw(&mut self, order: usize, at: Timestamp, message: &Message) {
+        let Some(publish) = coordinates(message).and_then(|key| self.by_key.get_mut(&key)) else { return };
+        publish.sightings.push((order, at, message.id, message.position));
+    }
+
+    /// A look-up with the publisher's token shows it; what the audit is shown beside what it looks for is no look-up.
+    fn audited(&mut self, order: usize, at: Timestamp, client: u32, message: &Message) {
+        let Some(publish) = coordinates(message).and_then(|key| self.by_key.get_mut(&key)) else { return };
+        if publish.publisher == client
+            && publish.state_at(order) == State::Unknown
+            && publish.sightings.is_empty()
+        {
+            publish.audited.get_or_insert((order, at, message.position));
+        }
+    }
+}
+
+impl Publish {
+    fn new(due: Timestamp, publisher: u32) -> Self {
+        Self { due, publisher, sent: None, replies: Vec::new(), sightings: Vec::new(), audited: None }
+    }
+
+    /// The outcome, once the last attempt has its answer.
+    fn state_at(&self, order: usize) -> State {
+        if self.created().is_some_and(|created| created.0 < order) {
+            return State::Acknowledged;
+        }
+        match self.replies.last() {
+            Some((last, ..)) if *last < order => self.outcome(),
+            _ => State::Pending,
+        }
+    }
+
+    fn outcome(&self) -> State {
+        let all: Vec<Reply> = self.replies.iter().map(|reply| reply.2).collect();
+        let doubtful = all.contains(&Reply::Doubtful);
+        match all.last() {
+            Some(Reply::Created { .. }) => State::Acknowledged,
+            Some(Reply::Refused) if !doubtful => State::Refused,
+            Some(Reply::NotWritten) if all.iter().all(|reply| *reply == Reply::NotWritten) => State::Refused,
+            _ => State::Unknown,
+        }
+    }
+
+    /// Step, time, id and position of the acknowledgement.
+    fn created(&self) -> Option<(usize, Timestamp, u64, Option<u64>)> {
+        self.replies.iter().find_map(|&(order, at, reply)| match reply {
+            Reply::Created { id, position } => Some((order, at, id, position)),
+            _ => None,
+        })
+    }
+
+    /// Different ids, or different positions, whichever are more.
+    fn copies_before(&self, order: usize) -> usize {
+        let created = self.created().map(|(order, _, id, position)| (order, id, position));
+        let seen = self.sightings.iter().map(|&(order, _, id, position)| (order, id, position));
+        let all: Vec<_> = created.into_iter().chain(seen).filter(|copy| copy.0 < order).collect();
+        let ids: BTreeSet<u64> = all.iter().map(|copy| copy.1).filter(|&id| id != 0).collect();
+        let positions: BTreeSet<u64> = all.iter().filter_map(|copy| copy.2).collect();
+        ids.len().max(positions.len())
+    }
+}
+
+fn coordinates(message: &Message) -> Option<Key> {
+    message.stamp.and_then(|stamp| Some((stamp.room, stamp.n?)))
+}

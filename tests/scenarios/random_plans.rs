@@ -1,0 +1,117 @@
+//! Random plans: the ledger must count what an omniscient oracle counts.
+//!
+//! Every plan follows from one number. In CI a bounded number of them is played; more are played by hand:
+//!
+//! ```text
+//! WAVESOAK_SEED=0 WAVESOAK_PLANS=100000 WAVESOAK_THREADS=2 \
+//!     cargo test --release --test scenarios random_plans -- --nocapture
+//! ```
+//!
+//! A disagreement prints the number, what differs, the command that repeats it, and a plan made small, as a profile.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use wavesoak::profile::Profile;
+
+use crate::asked::asked;
+use crate::compare::disagreements;
+use crate::random_profile::random_profile;
+use crate::shrink::shrink;
+
+/// Plans played where nothing else is asked for.
+const PLANS: u64 = 400;
+/// Plans that the shrinker plays at most.
+const TRIES: u32 = 3_000;
+/// Disagreements that are shrunk and shown.
+const SHOWN: usize = 3;
+
+#[test]
+fn random_plans() {
+    let first = asked("WAVESOAK_SEED").unwrap_or(0);
+    let plans = asked("WAVESOAK_PLANS").unwrap_or(PLANS);
+    let threads = asked("WAVESOAK_THREADS").unwrap_or(1).clamp(1, 64);
+    let failed = play_all(first, plans, threads);
+    println!("random plans: {plans} plans, {} disagreements, seeds {first}..{}", failed.len(), first + plans);
+    for &number in failed.iter().take(SHOWN) {
+        show(number);
+    }
+    assert!(failed.is_empty(), "the ledger and the oracle disagree on the plans {failed:?}");
+}
+
+fn play_all(first: u64, plans: u64, threads: u64) -> Vec<u64> {
+    let next = AtomicU64::new(first);
+    let play = || {
+        let mut failed = Vec::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= first + plans {
+                return failed;
+            }
+            if !disagreements(&random_profile(number)).is_empty() {
+                failed.push(number);
+            }
+        }
+    };
+    let mut failed: Vec<u64> = std::thread::scope(|scope| {
+        let players: Vec<_> = (0..threads).map(|_| scope.spawn(play)).collect();
+        players
+            .into_iter()
+            .flat_map(|player| player.join().expect("a plan that panics fails the test"))
+            .collect()
+    });
+    failed.sort_unstable();
+    failed
+}
+
+fn show(number: u64) {
+    let profile = random_profile(number);
+    let wrong = disagreements(&profile);
+    println!("\nplan {number} disagrees:\n  {}", wrong.join("\n  "));
+    println!(
+        "repeat with: WAVESOAK_SEED={number} WAVESOAK_PLANS=1 cargo test --release --test scenarios random_plans -- --nocapture"
+    );
+    let kinds = kinds(&wrong);
+    let small = shrink(&profile, TRIES, |smaller: &Profile| {
+        let still = self::kinds(&disagreements(smaller));
+        !still.is_empty() && still.iter().any(|kind| kinds.contains(kind))
+    });
+    println!("made small:\n  {}\n{}", disagreements(&small).join("\n  "), short(&small));
+}
+
+/// What differs, without the numbers: a smaller plan must fail in the same way.
+fn kinds(wrong: &[String]) -> Vec<String> {
+    let kind = |line: &String| line.split(": ").nth(1).unwrap_or(line).to_owned();
+    let mut kinds: Vec<String> = wrong.iter().filter(|line| line.starts_with("tenant")).map(kind).collect();
+    if kinds.is_empty() {
+        kinds = wrong.iter().map(|line| line.split(':').next().unwrap_or(line).to_owned()).collect();
+    }
+    kinds
+}
+
+/// The profile without what it shares with one that says nothing.
+fn short(profile: &Profile) -> toml::Table {
+    let nothing = "name = \"x\"\n[[phase]]\nname = \"x\"\nduration = \"1s\"\nclients = \"100%\"\n";
+    let plain: toml::Table = crate::play::parse(nothing).to_toml().parse().expect("its own text");
+    let mut table: toml::Table = profile.to_toml().parse().expect("its own text");
+    drop_equal(&mut table, &plain);
+    table
+}
+
+fn drop_equal(table: &mut toml::Table, plain: &toml::Table) {
+    table.retain(|key, value| match (value, plain.get(key)) {
+        (toml::Value::Table(inner), Some(toml::Value::Table(plain))) => {
+            drop_equal(inner, plain);
+            !inner.is_empty()
+        }
+        (value, plain) => Some(&*value) != plain,
+    });
+}
+
+#[test]
+fn every_random_profile_is_one_that_its_own_text_brings_back() {
+    for number in 0..300 {
+        let profile = random_profile(number);
+        assert_eq!(crate::play::parse(&profile.to_toml()), profile, "plan {number}");
+        assert_eq!(crate::play::parse(&short(&profile).to_string()), profile, "plan {number}");
+    }
+}
