@@ -78,6 +78,9 @@ async fn coordinate(
     };
     course.play(&probe, &mut signals).await?;
 
+    // Before anyone leaves: what an open connection has not been seen to read, it may still read.
+    let truth = ground.truth().await;
+
     course.observer.note("everyone leaves");
     let hurried = select! {
         () = disband(&profile, &stage, &fleet, loopback) => false,
@@ -112,7 +115,7 @@ async fn coordinate(
     let findings = stage.ask(|_, conductor| conductor.take_findings());
     let interrupted = hurried || last.collected.harness.interrupted;
     let (summary, directory) = recorder.finish(findings, &last).map_err(RunError::internal)?;
-    Ok(RunOutcome { summary, directory, interrupted })
+    Ok(RunOutcome { summary, directory, interrupted, truth })
 }
 
 async fn disband(profile: &Profile, stage: &Rc<Stage>, fleet: &Rc<Fleet>, loopback: bool) {
