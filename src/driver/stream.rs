@@ -263,7 +263,7 @@ mod tests {
         client: impl AsyncFnOnce(Result<Opened, ConnectFailure>),
     ) {
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
-        runtime.expect("a runtime").block_on(async {
+        let play = async {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
             let address = listener.local_addr().expect("bound");
             let serving = spawn_local(async move {
@@ -278,7 +278,10 @@ mod tests {
             let token = Secret::new("t/+");
             client(Stream::open(&endpoint, &token, Some("pod=1"), &agent, deadline).await).await;
             serving.await.expect("no panic in the server");
-        });
+        };
+        // What never comes is a failure, not a test that never ends.
+        let limited = async { timeout(Duration::from_secs(30), play).await };
+        runtime.expect("a runtime").block_on(limited).expect("an end in time");
     }
 
     async fn accepted(socket: TcpStream) -> WebSocketStream<TcpStream> {
