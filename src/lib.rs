@@ -52,6 +52,8 @@ pub mod verdict;
 
 pub mod report;
 
+pub mod selftest;
+
 #[cfg(feature = "live")]
 pub mod cli;
 

@@ -10,6 +10,8 @@ mod compare;
 mod defects;
 #[path = "scenarios/histories/mod.rs"]
 mod histories;
+#[path = "scenarios/matrix.rs"]
+mod matrix;
 #[path = "scenarios/oracle/mod.rs"]
 mod oracle;
 #[path = "scenarios/play.rs"]

@@ -160,7 +160,10 @@ impl Collector {
                     _ => {}
                 }
             }
-            Observation::SyncPage { regressed: true, .. } => count("sync_cursor_regressed"),
+            Observation::SyncPage { regressed: true, .. } => {
+                count("sync_cursor_regressed");
+                self.findings.about_client(now, "sync_cursor_regressed", client, &self.people);
+            }
             Observation::SyncFailed(trouble) => count(trouble_name(*trouble)),
             Observation::RefreshFailed { refused: true } => count("refresh_refused"),
             Observation::RefreshFailed { refused: false } => count("refresh_failed"),

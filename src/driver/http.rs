@@ -386,8 +386,34 @@ mod tests {
 
     #[test]
     fn a_connection_that_was_closed_meanwhile_is_replaced() {
-        let outcomes = exchanges(vec![vec![OK], vec![OK]], 100, 2);
-        assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        runtime.expect("a runtime").block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let endpoint = endpoint(listener.local_addr().expect("bound")).await;
+            let (close, mut closing) = tokio::sync::mpsc::channel::<()>(1);
+            let serving = spawn_local(async move {
+                for _ in 0..2 {
+                    let (mut socket, _) = listener.accept().await.expect("a connection");
+                    let mut request = [0; 4096];
+                    assert!(socket.read(&mut request).await.expect("a request") > 0);
+                    socket.write_all(OK.as_bytes()).await.expect("an open connection");
+                    closing.recv().await;
+                    drop(socket);
+                    closing.recv().await;
+                }
+            });
+            let mut slot = None;
+            ask(&mut slot, &endpoint, deadline(FAR), 100).await.expect("an answer");
+            assert!(slot.is_some(), "kept");
+            // Taken only once the server has dropped its end; then the runtime has a look at its sockets.
+            close.send(()).await.expect("it waits");
+            close.send(()).await.expect("it waits");
+            tokio::task::yield_now().await;
+            tokio::task::yield_now().await;
+            ask(&mut slot, &endpoint, deadline(FAR), 100).await.expect("an answer on another connection");
+            drop(close);
+            serving.await.expect("no panic in the server");
+        });
     }
 
     #[test]

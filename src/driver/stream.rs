@@ -1,5 +1,6 @@
 //! The event stream as a client: the upgrade, frames in, pongs out, and the ways it ends.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -40,6 +41,8 @@ pub struct Stream {
     unread: bool,
     /// Frames that wait for the socket; mostly empty.
     unsent: Vec<u8>,
+    /// Planted: no pong leaves.
+    muted: bool,
 }
 
 /// An upgrade that was answered with 101.
@@ -75,6 +78,7 @@ impl Stream {
             unread: !upgraded.rest.is_empty(),
             decoder: Decoder::beginning_with(upgraded.rest),
             unsent: Vec::new(),
+            muted: false,
         };
         Ok(Opened { stream, cookies: upgraded.cookies })
     }
@@ -120,12 +124,44 @@ impl Stream {
 
     /// Answers a ping; what does not leave at once leaves with the next reads.
     pub fn pong(&mut self, payload: &[u8], cx: &mut Context<'_>) {
+        if self.muted {
+            return;
+        }
         self.send(Frame::pong(Bytes::copy_from_slice(payload)), cx);
     }
 
     /// Sends a text frame, likewise.
     pub fn send_text(&mut self, text: &'static str, cx: &mut Context<'_>) {
+        if self.muted {
+            return;
+        }
         self.send(Frame::message(text, OpCode::Data(Data::Text), true), cx);
+    }
+
+    /// Keeps pongs (of JSON as well) from leaving, or lets them leave again.
+    pub fn mute(&mut self, mute: bool) {
+        self.muted = mute;
+    }
+
+    /// Reads until a text frame has come: hello, on a stream that was just opened. `false`: the connection has ended
+    /// before.
+    pub async fn hears(&mut self) -> bool {
+        let mut buffer = Vec::new();
+        poll_fn(|cx| {
+            loop {
+                let Ok(filled) = ready!(self.poll_fill(cx, &mut buffer)) else { return Poll::Ready(false) };
+                let mut at = 0;
+                while let Some(item) = self.decoder.next(&buffer[..filled], &mut at) {
+                    match item {
+                        Item::Text(_) => return Poll::Ready(true),
+                        Item::Close(..) | Item::Broken => return Poll::Ready(false),
+                        Item::Ping(_) | Item::Odd(_) => {}
+                    }
+                }
+                self.decoder.keep(&buffer[at..filled]);
+            }
+        })
+        .await
     }
 
     /// Answers a close frame, as far as the socket takes it: the connection is dropped either way.
@@ -211,8 +247,6 @@ fn ending(error: &io::Error) -> Ending {
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
-
     use futures::{SinkExt as _, StreamExt as _};
     use tokio::net::TcpListener;
     use tokio::runtime::{Builder, LocalOptions};
@@ -229,7 +263,7 @@ mod tests {
         client: impl AsyncFnOnce(Result<Opened, ConnectFailure>),
     ) {
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
-        runtime.expect("a runtime").block_on(async {
+        let play = async {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
             let address = listener.local_addr().expect("bound");
             let serving = spawn_local(async move {
@@ -244,7 +278,10 @@ mod tests {
             let token = Secret::new("t/+");
             client(Stream::open(&endpoint, &token, Some("pod=1"), &agent, deadline).await).await;
             serving.await.expect("no panic in the server");
-        });
+        };
+        // What never comes is a failure, not a test that never ends.
+        let limited = async { timeout(Duration::from_secs(30), play).await };
+        runtime.expect("a runtime").block_on(limited).expect("an end in time");
     }
 
     async fn accepted(socket: TcpStream) -> WebSocketStream<TcpStream> {

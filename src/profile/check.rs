@@ -3,6 +3,8 @@
 //! Whatever passes here can neither overflow nor divide by zero later: durations end at [`DURATION_MAX`], and
 //! memberships, rooms and events each fit half a `u32`.
 
+mod faults;
+
 use std::time::Duration;
 
 use toml::Value;
@@ -10,10 +12,10 @@ use toml::Value;
 use super::error::{Problem, Why};
 use super::keys::{self, dotted};
 use super::load::Warning;
-use super::quantity::{DURATION_MAX, Quantity, Rate, Share, Written as _};
+use super::quantity::{DURATION_MAX, Quantity, Rate, Written as _};
 use super::{
-    BalancerMode, Fault, FaultKind, LimitUnit, Lose, PAYLOAD_MAX, PAYLOAD_MIN, Payload, Phase, Profile,
-    Subject, TenantShares, shape,
+    BalancerMode, FaultKind, LimitUnit, Line, PAYLOAD_MAX, PAYLOAD_MIN, Payload, Phase, Profile, Subject,
+    TenantShares, shape,
 };
 
 /// Every rule that the profile breaks, in the order of the file.
@@ -77,7 +79,8 @@ pub(super) fn warnings(profile: &Profile) -> Vec<Warning> {
                 format!("({name}) lasts beyond the phases, which end at {}: it ends with them", end.show());
             warn(format!("fault.{index}.duration"), text);
         }
-        if matches!(fault.kind, FaultKind::Silent(_)) && fault.at.saturating_add(watchdog) > drained {
+        let goes_silent = matches!(fault.kind, FaultKind::Line(_, Line::Silent));
+        if goes_silent && fault.at.saturating_add(watchdog) > drained {
             let text = format!(
                 "({}) ends the run before the watchdog ({}) can notice the fault {name}",
                 profile.drain.deadline.show(),
@@ -301,53 +304,6 @@ impl Rules<'_> {
         self.time("client.hello_deadline", client.hello_deadline);
         self.time("client.connect_deadline", client.connect_deadline);
         self.time("client.lateness_bound", client.lateness_bound);
-    }
-
-    fn faults(&mut self) {
-        let faults = &self.profile.faults;
-        self.unique_names("fault", faults.iter().map(|fault| fault.name.as_str()));
-        let end = course(self.profile);
-        for (index, Fault { at, duration, kind, .. }) in faults.iter().enumerate() {
-            let key = |key: &str| format!("fault.{index}.{key}");
-            self.require(*at < end, &key("at"), at, Why::FaultAfterEnd { end: end.show() });
-            if let Some(duration) = duration {
-                self.time(&key("duration"), *duration);
-            }
-            match kind {
-                FaultKind::Reset(share)
-                | FaultKind::Silent(share)
-                | FaultKind::ExpireToken(share)
-                | FaultKind::RejectTokens(share) => {
-                    self.require(
-                        *share > Share(0.0),
-                        &key("share"),
-                        share,
-                        Why::NotAboveZero { least: "\"0.01%\"" },
-                    );
-                }
-                FaultKind::PodKill(pod) => {
-                    self.index(&key("pod"), pod.unwrap_or(0), self.profile.target.embedded.pods, "pods");
-                }
-                FaultKind::IdleTimeout(timeout) => {
-                    self.interval(&key("timeout"), *timeout);
-                    let proxied = self.profile.target.embedded.balancer.mode == BalancerMode::Proxy;
-                    self.require(proxied, &key("timeout"), timeout, Why::NoBalancer);
-                }
-                FaultKind::Lose(lose) => self.lose(index, lose),
-                FaultKind::RefusePublishes => {}
-            }
-        }
-        let many = u32::try_from(faults.len()).unwrap_or(u32::MAX);
-        self.at_most("fault", many, MANY);
-    }
-
-    fn lose(&mut self, index: usize, lose: &Lose) {
-        let people = &self.profile.population;
-        self.index(&format!("fault.{index}.client"), lose.client, people.clients, "clients");
-        self.index(&format!("fault.{index}.room"), lose.room, people.rooms_per_client, "rooms of a client");
-        self.count(&format!("fault.{index}.count"), lose.count);
-        let fits = lose.first.checked_add(lose.count).is_some();
-        self.require(fits, &format!("fault.{index}.first"), &lose.first, Why::BeyondLastEvent);
     }
 
     fn drain(&mut self) {

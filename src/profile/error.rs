@@ -179,6 +179,20 @@ pub enum Why {
     FaultKey { kind: &'static str, takes: String },
     #[error("is missing: the kind `{kind}` needs it, as in {example}")]
     FaultNeeds { kind: &'static str, example: &'static str },
+    #[error("says whom it hits, as `{by}` does: write one of them")]
+    SaidTwice { by: &'static str },
+    #[error("names nobody: write at least one number")]
+    NamesNobody,
+    #[error("is a member of that room, to whom nothing can leak: write another one's number")]
+    MemberAlready,
+    #[error(
+        "is no code that a server may close with: write one of 1000 to 4999, but not 1004 to 1006 or 1015"
+    )]
+    CloseCode,
+    #[error("is longer than the {most} bytes that a close frame holds: shorten it")]
+    CloseReason { most: usize },
+    #[error("is no status of a failure: write one of 400 to 599")]
+    FailureStatus,
     #[error("there are {count} {what}, counted from 0: write at most {}", count.saturating_sub(1))]
     OutOfRange { count: u32, what: &'static str },
     #[error("and count go beyond the largest sequence number, {}: lower one of them", u32::MAX)]

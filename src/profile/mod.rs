@@ -30,6 +30,9 @@ use quantity::{Rate, Share};
 
 pub use builtin::{Builtin, builtin, builtins, reference};
 pub use error::{Problem, ProfileError, Why};
+pub use fault::{
+    Coordinates, Delivery, Events, Fault, FaultKind, How, Line, Metrics, Publish, Strange, Stream, Sync, Who,
+};
 pub use load::{Loaded, Warning, parse};
 pub use objective::{Percentile, Subject};
 pub use overrides::{Override, OverrideError};
@@ -312,67 +315,6 @@ pub enum BridgeOrder {
     SyncFirst,
     /// Connect, hello, then sync; merged by id.
     StreamFirst,
-}
-
-/// One `[[fault]]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Fault {
-    /// Shown in progress, timeline and report; unique.
-    pub name: String,
-    /// When it begins, from the beginning of the first phase.
-    pub at: Duration,
-    /// How long it lasts; `None`: to the end of the run (or an instant, where the kind is one).
-    pub duration: Option<Duration>,
-    /// What is done.
-    pub kind: FaultKind,
-}
-
-/// What a fault does.
-#[derive(Clone, Debug, PartialEq)]
-pub enum FaultKind {
-    /// Client side, an instant: this share of the live connections is reset.
-    Reset(Share),
-    /// Client side: on this share of the live connections nothing passes any more, either way.
-    Silent(Share),
-    /// Client side, an instant: this share of the live clients gets an expired token and is cut.
-    ExpireToken(Share),
-    /// Target side: this pod (`None`: drawn from the seed) dies and comes back after the duration.
-    PodKill(Option<u32>),
-    /// Target side: the balancer's idle timeout while the fault lasts.
-    IdleTimeout(Duration),
-    /// Target side: every publish is refused with `SW_NOT_MEMBER`.
-    RefusePublishes,
-    /// Target side: the tokens of this share of the identities are refused with 4001 / 401.
-    RejectTokens(Share),
-    /// Target side, by coordinates: events of one room do not reach one client.
-    Lose(Lose),
-}
-
-impl FaultKind {
-    /// As `kind` writes it.
-    pub fn name(&self) -> &'static str {
-        fault::name(self)
-    }
-
-    /// Planted by our own target; never planted on a deployment.
-    pub fn is_target_side(&self) -> bool {
-        !matches!(self, Self::Reset(_) | Self::Silent(_) | Self::ExpireToken(_))
-    }
-}
-
-/// Coordinates of lost events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lose {
-    /// Number of the client in the plan.
-    pub client: u32,
-    /// Index among the client's own rooms, from 0.
-    pub room: u32,
-    /// First sequence number lost.
-    pub first: u32,
-    /// How many in a row.
-    pub count: u32,
-    /// Sync and history hide them from this client as well.
-    pub store: bool,
 }
 
 /// `[drain]`

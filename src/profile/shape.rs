@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use toml::Value;
 
 use super::error::{Problem, Why};
-use super::fault::FaultShape;
+use super::fault::shape::FaultShape;
 use super::keys::{Node, dotted, keys_of};
 use super::objective::Subject;
 use super::quantity::{Crowd, Quantity, Rate, Share};

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::Summary;
 use crate::collector::collected::IntervalRow;
+use crate::target::Truth;
 
 /// What the command line adds to a profile. Everything else, the target's URL included, is in the profile itself.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub struct RunOutcome {
     pub directory: PathBuf,
     /// A person cut it short: exit 130, whatever the verdict.
     pub interrupted: bool,
+    /// What the faults of the embedded target did, as of the end of the drain; of a deployment there is none.
+    pub truth: Option<Truth>,
 }
 
 /// A run that came to no report. The sources are fragments that complete "failed to …".

@@ -6,7 +6,7 @@ use rand::RngExt as _;
 
 use super::attempt::{Goal, Step};
 use super::settings::PROBE_SPACING;
-use super::{Observation, ReconnectKind};
+use super::{Observation, ReconnectKind, SyncTrouble};
 use crate::profile;
 use crate::seed::Stream;
 use crate::time::Timestamp;
@@ -138,6 +138,8 @@ pub(super) struct Judge {
     /// An attempt is under way.
     trying: bool,
     poll_answered: bool,
+    /// The server has said that it cannot replay: a poll has failed, but an attempt at the stream goes on.
+    signalled: bool,
     live_since: Timestamp,
     /// The earliest next try at the stream while offline.
     probe_at: Timestamp,
@@ -203,8 +205,17 @@ impl Judge {
                 self.stream_trouble(now);
             }
             Observation::ConnectFailed { .. } => self.stream_trouble(now),
+            Observation::SyncFailed(SyncTrouble::BeyondRetention) => {
+                self.signalled = true;
+                return;
+            }
+            Observation::BridgeEnded { complete: false, poll: false, .. }
+                if std::mem::take(&mut self.signalled) =>
+            {
+                return;
+            }
             Observation::SyncFailed(_) | Observation::BridgeEnded { complete: false, .. } => {
-                self.trouble = now
+                (self.trouble, self.signalled) = (now, false);
             }
             // A live client's refresh may fail while it waits for its next attempt: no delay runs from that.
             Observation::RefreshFailed { .. } if self.trying => self.trouble = now,

@@ -21,6 +21,8 @@ pub(super) struct Client {
     pub(super) request: Option<u64>,
     /// The balancer's cookie.
     pub(super) cookie: Option<u32>,
+    /// Its network is planted to be down; `Some(true)`: for streams only.
+    pub(super) outage: Option<bool>,
 }
 
 impl Client {
@@ -31,7 +33,7 @@ impl Client {
         random: seed::Stream,
     ) -> Self {
         let session = Session::new(settings.clone(), position, life, random);
-        Self { session, wake: Timestamp::MAX, link: None, request: None, cookie: None }
+        Self { session, wake: Timestamp::MAX, link: None, request: None, cookie: None, outage: None }
     }
 
     /// `last_stream_position`
@@ -75,7 +77,7 @@ impl World {
             }
             Action::Sync { id, since, limit, timeout } => self.sync(client, id, since, limit, timeout),
             Action::AbandonSync => self.abandon_sync(client),
-            Action::Refresh => self.refresh(client),
+            Action::Refresh => self.refresh_by_client(client),
         }
     }
 }

@@ -28,6 +28,10 @@ pub(super) enum Happening {
         link: u64,
         parcel: Parcel,
     },
+    /// A slow client looks at what has reached it.
+    ReadSlowly {
+        link: u64,
+    },
     /// Something reaches the pod.
     Sent {
         link: u64,

@@ -103,7 +103,10 @@ struct World {
     run: Uuid,
     profile: Arc<Profile>,
     requests: BTreeMap<u64, requests::Request>,
-    idle_cuts: Option<(u32, u64)>,
+    /// The idle timeout that is planted now.
+    idle_fault: Option<u32>,
+    /// What the balancer did.
+    balancers: Truth,
     conductor_wake: Timestamp,
     backend_wake: Timestamp,
     findings: Vec<Finding>,
@@ -161,7 +164,8 @@ impl World {
             run,
             profile,
             requests: BTreeMap::new(),
-            idle_cuts: None,
+            idle_fault: None,
+            balancers: Truth::default(),
             conductor_wake: Timestamp::MAX,
             backend_wake: Timestamp::MAX,
             findings: Vec::new(),
@@ -191,9 +195,11 @@ impl World {
         }
         self.ask_for_effects();
         self.end_interval();
-        let collected = self.conductor.collected(self.now);
+        let mut collected = self.conductor.collected(self.now);
         let trace = self.take_trace();
-        let (truth, findings, rows) = (self.backend.truth(), self.findings, self.rows);
+        let (mut truth, findings, rows) = (self.backend.truth(), self.findings, self.rows);
+        collected.server.fanout_failed = Some(truth.fanout_failed);
+        truth.merge(&self.balancers);
         Ok((Simulated { collected, truth, findings, rows, steps, ended: self.now }, trace))
     }
 
@@ -235,6 +241,7 @@ impl World {
                     self.deliver(conn.0, network::Parcel::Close { code, reason });
                 }
                 Effect::Reset(conn) => self.deliver(conn.0, network::Parcel::Reset),
+                Effect::Fin(conn) => self.deliver(conn.0, network::Parcel::Eof),
                 Effect::SyncReady { waiter, page } => self.sync_ready(waiter.0, Ok(page)),
                 Effect::SyncGone(waiter) => self.sync_ready(waiter.0, Err(session::SyncTrouble::Network)),
                 Effect::Log(_) => {}
@@ -249,7 +256,7 @@ impl World {
     fn target_fault(&mut self, fault: u32, begin: bool) {
         if let FaultKind::IdleTimeout(timeout) = self.profile.faults[fault as usize].kind {
             self.balancer.plant_idle_timeout(begin.then_some(timeout));
-            self.idle_cuts = begin.then_some((fault, 0));
+            self.idle_fault = begin.then_some(fault);
             let links: Vec<u64> = self.links.keys().copied().collect();
             for link in links {
                 self.agenda.at(self.now, Happening::IdleCheck { link });
@@ -333,6 +340,7 @@ impl World {
             }
             Happening::Dialled { link } => self.dialled(link),
             Happening::Arrived { link, parcel } => self.arrived(link, parcel),
+            Happening::ReadSlowly { link } => self.read_slowly(link),
             Happening::Sent { link, parcel } => self.received_by_pod(link, &parcel),
             Happening::IdleCheck { link } => self.idle_check(link),
             Happening::Asked { request } => self.asked(request),

@@ -1,13 +1,16 @@
 //! Streams: the connections between clients and pods, with the balancer in between.
 
+use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::World;
 use super::happening::Happening;
-use crate::session::{ConnectFailure, Ending, Input};
-use crate::target::{ConnId, Outgoing, ServerFrame};
+use crate::profile::Strange;
+use crate::session::{ConnectFailure, Ending, Input, Oddity};
+use crate::target::{ConnId, Deed, FaultTruth, Outgoing, ServerFrame, Truth};
 use crate::time::Timestamp;
 use crate::wire::{EventFrame, Frame, HelloFrame, RawStamp};
 use crate::worker::conductor::{Event, LineFault};
@@ -21,6 +24,10 @@ pub(super) struct Link {
     open: bool,
     /// Nothing passes; what comes meanwhile waits in socket buffers.
     silent: bool,
+    /// The client reads only once in this time.
+    slow: Option<Duration>,
+    /// Its pongs do not leave.
+    muted: bool,
     held: Vec<Parcel>,
     /// Frames on their way; the pod's queue fills behind them.
     in_flight: usize,
@@ -37,7 +44,7 @@ pub(super) enum Parcel {
     Refused(ConnectFailure),
     Frame(Arc<Outgoing>),
     Ping,
-    Close { code: u16, reason: &'static str },
+    Close { code: u16, reason: Cow<'static, str> },
     Reset,
     Eof,
 }
@@ -64,6 +71,8 @@ impl World {
                 pod: 0,
                 open: false,
                 silent: false,
+                slow: None,
+                muted: false,
                 held: Vec::new(),
                 in_flight: 0,
                 last_down: now,
@@ -72,6 +81,9 @@ impl World {
             },
         );
         self.clients[client as usize].link = Some(link);
+        if self.clients[client as usize].outage.is_some() {
+            return self.deliver(link, Parcel::Refused(ConnectFailure::Network));
+        }
         let at = now + self.hop();
         self.agenda.at(at, Happening::Dialled { link });
     }
@@ -139,7 +151,7 @@ impl World {
         let hop = self.hop();
         let now = self.now;
         let Some(state) = self.links.get_mut(&link) else { return };
-        if state.silent && matches!(parcel, Upward::Pong) {
+        if (state.silent || state.muted) && matches!(parcel, Upward::Pong) {
             return;
         }
         state.last_up = state.last_up.max(now + hop);
@@ -174,8 +186,36 @@ impl World {
             // The client has let go of it.
             return;
         }
-        if state.silent {
+        if state.silent || state.slow.is_some() {
             state.held.push(parcel);
+            return;
+        }
+        self.read(link, parcel, false);
+    }
+
+    /// A slow client reads all that has come, and looks again later.
+    pub(super) fn read_slowly(&mut self, link: u64) {
+        let Some((by, false)) = self.links.get(&link).and_then(|state| Some((state.slow?, state.silent)))
+        else {
+            return;
+        };
+        self.read_held(link);
+        self.agenda.at(self.now + by, Happening::ReadSlowly { link });
+    }
+
+    /// The client reads what was held back; all of it is late.
+    fn read_held(&mut self, link: u64) {
+        let held = self.links.get_mut(&link).map(|state| std::mem::take(&mut state.held));
+        for parcel in held.into_iter().flatten() {
+            self.read(link, parcel, true);
+        }
+    }
+
+    /// The client reads something.
+    fn read(&mut self, link: u64, parcel: Parcel, late: bool) {
+        let Some(state) = self.links.get_mut(&link) else { return };
+        let client = state.client;
+        if self.clients[client as usize].link != Some(link) {
             return;
         }
         match parcel {
@@ -186,22 +226,22 @@ impl World {
             }
             Parcel::Frame(frame) => {
                 state.in_flight -= 1;
-                self.feed_frame(client, frame.frame());
+                self.feed_frame(client, frame.frame(), late);
                 self.pull_frames(link);
             }
             Parcel::Ping => {
                 self.send_up(link, Upward::Pong);
-                self.feed(client, Input::Ping { late: false });
+                self.feed(client, Input::Ping { late });
             }
             Parcel::Close { code, reason } => {
-                self.end_link(client, link, Ending::Close { code, reason: reason.into() })
+                self.end_link(client, link, Ending::Close { code, reason: (&*reason).into() });
             }
             Parcel::Reset => self.end_link(client, link, Ending::Reset),
             Parcel::Eof => self.end_link(client, link, Ending::Eof),
         }
     }
 
-    fn feed_frame(&mut self, client: u32, frame: &ServerFrame) {
+    fn feed_frame(&mut self, client: u32, frame: &ServerFrame, late: bool) {
         let (mut id, mut run, mut room) =
             (Uuid::encode_buffer(), Uuid::encode_buffer(), Uuid::encode_buffer());
         let parsed = match frame {
@@ -223,8 +263,16 @@ impl World {
                 }),
             }),
             ServerFrame::Member { .. } | ServerFrame::Typing { .. } => Frame::Known,
+            ServerFrame::Strange(Strange::Malformed) => Frame::Malformed,
+            ServerFrame::Strange(Strange::Unknown) => Frame::Unknown,
+            ServerFrame::Strange(Strange::Binary) => {
+                return self.feed(client, Input::OddFrame(Oddity::Binary));
+            }
+            ServerFrame::Strange(Strange::Oversized) => {
+                return self.feed(client, Input::OddFrame(Oddity::Oversized));
+            }
         };
-        self.feed(client, Input::Frame { frame: &parsed, late: false });
+        self.feed(client, Input::Frame { frame: &parsed, late });
     }
 
     /// The connection is gone, as the client sees it.
@@ -257,40 +305,93 @@ impl World {
         if let Some(state) = self.links.get_mut(&link) {
             state.open = false;
         }
-        if let Some((fault, _)) = self.idle_cuts {
+        self.balancers.streams_cut += 1;
+        if let Some(fault) = self.idle_fault {
+            let name = self.profile.faults[fault as usize].name.clone();
+            let deeds = [(Deed::StreamCut, 1)].into();
+            let cut = FaultTruth { index: fault, name, deeds, ..FaultTruth::default() };
+            self.balancers.merge(&Truth { faults: vec![cut], ..Truth::default() });
             self.conduct(Event::Planted { fault, affected: 1 });
         }
     }
 
     /// What the plan does to the connections of these clients.
     pub(super) fn plant(&mut self, fault: u32, clients: &[u32], line: LineFault) {
-        let mut affected = 0;
-        for &client in clients {
-            let Some(link) = self.clients[client as usize].link else { continue };
-            match line {
-                LineFault::Reset => self.end_link(client, link, Ending::Reset),
-                LineFault::ExpireToken => {
-                    self.identities[client as usize].spoil();
-                    self.end_link(client, link, Ending::Reset);
-                }
-                LineFault::Silence => {
-                    if let Some(state) = self.links.get_mut(&link) {
-                        state.silent = true;
-                    }
-                }
-                LineFault::Unsilence => {
-                    let held = self.links.get_mut(&link).map(|state| {
-                        state.silent = false;
-                        std::mem::take(&mut state.held)
-                    });
-                    for parcel in held.into_iter().flatten() {
-                        self.agenda.at(self.now, Happening::Arrived { link, parcel });
-                    }
-                    continue;
+        let hit = clients.iter().filter(|&&client| self.suffer(client, line)).count();
+        let ends =
+            matches!(line, LineFault::Unsilence | LineFault::Unslow | LineFault::Unmute | LineFault::Restore);
+        let affected = if ends { 0 } else { hit as u64 };
+        self.tell(Event::Planted { fault, affected });
+    }
+
+    /// Says whether there was something to hit.
+    fn suffer(&mut self, client: u32, line: LineFault) -> bool {
+        let state = &mut self.clients[client as usize];
+        match line {
+            LineFault::Outage { sync } => {
+                state.outage = Some(sync);
+                self.lose_network(client, sync);
+                return true;
+            }
+            LineFault::Restore => {
+                state.outage = None;
+                return true;
+            }
+            _ => {}
+        }
+        let Some(link) = state.link else { return false };
+        let Some(connection) = self.links.get_mut(&link) else { return false };
+        match line {
+            LineFault::Reset => self.end_link(client, link, Ending::Reset),
+            LineFault::Close => self.end_link(client, link, Ending::Eof),
+            LineFault::ExpireToken => {
+                self.identities[client as usize].spoil();
+                self.end_link(client, link, Ending::Reset);
+            }
+            LineFault::SameToken => self.sign_in_elsewhere(client),
+            LineFault::Silence => connection.silent = true,
+            LineFault::Unsilence => {
+                if std::mem::take(&mut connection.silent) {
+                    self.read_held(link);
                 }
             }
-            affected += 1;
+            LineFault::Slow(by) => {
+                connection.slow = Some(by);
+                self.agenda.at(self.now + by, Happening::ReadSlowly { link });
+            }
+            LineFault::Unslow => {
+                if connection.slow.take().is_some() && !connection.silent {
+                    self.read_held(link);
+                }
+            }
+            LineFault::Mute => connection.muted = true,
+            LineFault::Unmute => connection.muted = false,
+            LineFault::Outage { .. } | LineFault::Restore => {}
         }
-        self.tell(Event::Planted { fault, affected });
+        true
+    }
+
+    fn lose_network(&mut self, client: u32, sync: bool) {
+        if let Some(link) = self.clients[client as usize].link {
+            if self.links.get(&link).is_some_and(|state| state.open) {
+                self.end_link(client, link, Ending::Reset);
+            } else {
+                self.forget_link(client, link);
+                self.feed(client, Input::ConnectFailed(ConnectFailure::Network));
+            }
+        }
+        if !sync {
+            self.break_request(client);
+        }
+    }
+
+    /// Somebody else opens a stream with the same token, sees its hello and goes.
+    fn sign_in_elsewhere(&mut self, client: u32) {
+        let Ok(pod) = self.route(client) else { return };
+        let (other, caller) = (ConnId(self.take_id()), self.identities[client as usize].caller());
+        self.backend.open(self.now, pod, other, Ok(caller));
+        self.settle_backend();
+        self.backend.gone(self.now, other);
+        self.settle_backend();
     }
 }

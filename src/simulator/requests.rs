@@ -33,8 +33,21 @@ pub(super) enum Answer {
 impl World {
     pub(super) fn sync(&mut self, client: u32, id: u32, since: Position, limit: u32, timeout: Duration) {
         let query = SyncQuery { since, limit, timeout };
-        let request = self.ask(Request::Sync { client, id, query });
-        self.clients[client as usize].request = Some(request);
+        let request = Request::Sync { client, id, query };
+        let number = match self.clients[client as usize].outage {
+            Some(false) => self.fail(request, Answer::Page(Err(SyncTrouble::Network))),
+            _ => self.ask(request),
+        };
+        self.clients[client as usize].request = Some(number);
+    }
+
+    /// The network of this client is down from now on: its request breaks off.
+    pub(super) fn break_request(&mut self, client: u32) {
+        if let Some(number) = self.clients[client as usize].request {
+            self.backend.abandon(WaiterId(number));
+            self.settle_backend();
+            self.answer(number, Answer::Page(Err(SyncTrouble::Network)));
+        }
     }
 
     pub(super) fn abandon_sync(&mut self, client: u32) {
@@ -42,6 +55,16 @@ impl World {
             self.requests.remove(&request);
             self.backend.abandon(WaiterId(request));
             self.settle_backend();
+        }
+    }
+
+    /// The same, asked for by the client itself: over its own network.
+    pub(super) fn refresh_by_client(&mut self, client: u32) {
+        if self.clients[client as usize].outage != Some(false) {
+            return self.refresh(client);
+        }
+        if !std::mem::replace(&mut self.identities[client as usize].refreshing, true) {
+            self.fail(Request::Refresh { client }, Answer::Refreshed(Err(false)));
         }
     }
 
@@ -74,6 +97,14 @@ impl World {
         number
     }
 
+    /// A request that never gets beyond the client's own network.
+    fn fail(&mut self, request: Request, answer: Answer) -> u64 {
+        let number = self.take_id();
+        self.requests.insert(number, request);
+        self.answer(number, answer);
+        number
+    }
+
     fn answer(&mut self, request: u64, answer: Answer) {
         let at = self.now + self.hop();
         self.agenda.at(at, Happening::Answered { request, answer });
@@ -94,7 +125,15 @@ impl World {
             (Request::Sync { query, .. }, Ok(pod)) => self.serve_sync(number, client, pod, query),
             (Request::Fetch { what, .. }, Ok(pod)) => self.serve_fetch(number, client, pod, what),
             (Request::Publish { publication, sent }, Ok(pod)) => {
-                Some(Answer::Sent(self.serve_publish(pod, &publication, sent)))
+                match self.serve_publish(pod, &publication, sent) {
+                    Some(reply) => Some(Answer::Sent(reply)),
+                    None => {
+                        let given_up = (sent + publication.timeout).max(self.now);
+                        let answer = Answer::Sent(SendReply::Unanswered);
+                        self.agenda.at(given_up, Happening::Answered { request: number, answer });
+                        None
+                    }
+                }
             }
             (Request::Refresh { .. }, Ok(pod)) => Some(Answer::Refreshed(self.serve_refresh(client, pod))),
             (Request::Publish { .. }, Err(())) if proxied => Some(Answer::Sent(SendReply::Unanswered)),
@@ -137,12 +176,15 @@ impl World {
         }
     }
 
-    fn serve_publish(&mut self, pod: u32, publication: &Publication, sent: Timestamp) -> SendReply {
+    /// `None`: it is never answered.
+    fn serve_publish(&mut self, pod: u32, publication: &Publication, sent: Timestamp) -> Option<SendReply> {
         let stamp = Stamp { room: publication.room, n: publication.n, due: publication.due, sent };
         let content = Content::marked(Mark { run: self.run, stamp }, publication.payload);
         let caller = self.identities[publication.publisher as usize].caller();
         let room = &self.rooms[publication.room as usize];
-        match self.backend.send(self.now, pod, &caller, room, content, Some(publication.event_uuid)) {
+        let sent = self.backend.send(self.now, pod, &caller, room, content, Some(publication.event_uuid));
+        Some(match sent {
+            Err(ApiError::NO_ANSWER) => return None,
             Ok(created) => SendReply::Acknowledged {
                 id: Some(created.id.to_string().into()),
                 position: Some(created.position),
@@ -152,7 +194,7 @@ impl World {
                 SendReply::Refused { status: error.status, code: Some(error.code.into()) }
             }
             Err(_) => SendReply::Unanswered,
-        }
+        })
     }
 
     fn serve_refresh(&mut self, client: u32, pod: u32) -> Result<(u64, u64), bool> {
@@ -211,6 +253,7 @@ impl World {
 fn trouble(error: ApiError) -> SyncTrouble {
     match error.status {
         401 => SyncTrouble::Unauthorized,
+        410 => SyncTrouble::BeyondRetention,
         400..=499 => SyncTrouble::Refused(error.status),
         status => SyncTrouble::ServerError(status),
     }

@@ -95,18 +95,14 @@ async fn serve(
             part = target.ended() => return Err(TargetError::Ended(part)),
             () = sleep_until(first_hello + after) => {}
         }
-        let (affected, verb) = if begin {
-            (target.begin_fault(fault.index).await?, "begins")
+        let (affected, verb, more) = if begin {
+            (target.begin_fault(fault.index).await?, "begins", "")
         } else {
-            (target.end_fault(fault.index).await?, "ends")
+            (target.end_fault(fault.index).await?, "ends", "more ")
         };
         match affected {
-            Some(affected) => {
-                eprintln!("fault {:?} {verb}; it has hit {affected} since it last did", fault.name)
-            }
-            None => {
-                eprintln!("fault {:?} {verb}, but this target has no part that could plant it", fault.name)
-            }
+            Some(affected) => eprintln!("fault {:?} {verb}: {affected} {more}hit", fault.name),
+            None => eprintln!("fault {:?} {verb}, but no part of this target can plant it", fault.name),
         }
     }
     tokio::select! {

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::profile::{self, Fault, FaultKind, Profile};
-
 use crate::plan::Population;
+use crate::profile::{self, Profile};
+
+pub use super::planted::{Cohort, PlantedFault, PlantedKind, Which};
 
 /// Everything that pods and balancer need to know.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -99,101 +100,6 @@ pub enum Sticky {
     Token,
 }
 
-/// One target-side fault of the profile.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PlantedFault {
-    /// Its index among all faults of the profile.
-    pub index: u32,
-    /// Its name in the profile.
-    pub name: String,
-    /// When it begins, from the beginning of the first phase.
-    pub at: Duration,
-    /// How long it lasts; `None`: to the end of the run.
-    pub duration: Option<Duration>,
-    /// What is done.
-    pub kind: PlantedKind,
-}
-
-impl PlantedFault {
-    fn new(index: u32, fault: &Fault, population: &Population) -> Option<Self> {
-        let kind = match &fault.kind {
-            FaultKind::Reset(_) | FaultKind::Silent(_) | FaultKind::ExpireToken(_) => return None,
-            // A profile counts pods from 0; the target names them from 1.
-            FaultKind::PodKill(pod) => PlantedKind::PodKill { pod: pod.map(|pod| pod + 1) },
-            FaultKind::IdleTimeout(timeout) => PlantedKind::IdleTimeout { timeout: *timeout },
-            FaultKind::RefusePublishes => PlantedKind::RefusePublishes,
-            FaultKind::RejectTokens(share) => {
-                PlantedKind::RejectTokens { share: share.0, clients: population.clients() }
-            }
-            FaultKind::Lose(lose) => PlantedKind::Lose(Lose {
-                username: population.username(lose.client),
-                // A room index that the client does not have matches no event; the profile refuses it earlier.
-                room: population.rooms_of(lose.client).nth(lose.room as usize).unwrap_or(u32::MAX),
-                first: lose.first,
-                count: lose.count,
-                store: lose.store,
-            }),
-        };
-        Some(Self { index, name: fault.name.clone(), at: fault.at, duration: fault.duration, kind })
-    }
-}
-
-/// What a target-side fault does.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum PlantedKind {
-    /// A pod dies; with a duration it comes back.
-    PodKill {
-        /// Its index, from 0 (pod 0 calls itself `pod-1`); `None`: drawn from the seed.
-        pod: Option<u32>,
-    },
-    /// The balancer has this idle timeout instead of its own.
-    IdleTimeout {
-        /// The timeout.
-        timeout: Duration,
-    },
-    /// Every publish is refused with `SW_NOT_MEMBER`.
-    RefusePublishes,
-    /// The tokens of this share of the identities are refused.
-    RejectTokens {
-        /// The share; exactly this part of `clients`, rounded.
-        share: f64,
-        /// Clients of the plan, numbered from 0.
-        clients: u32,
-    },
-    /// Events of one room do not reach one participant.
-    Lose(Lose),
-}
-
-impl PlantedKind {
-    /// Planted by the balancer; all others are planted by the pods.
-    pub fn is_balancers(&self) -> bool {
-        matches!(self, Self::IdleTimeout { .. })
-    }
-}
-
-/// Coordinates of lost events.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lose {
-    /// Who does not get them.
-    pub username: String,
-    /// Index of the room in the plan, as in the stamp.
-    pub room: u32,
-    /// First sequence number lost.
-    pub first: u32,
-    /// How many in a row.
-    pub count: u32,
-    /// Sync and history hide them from this participant as well.
-    pub store: bool,
-}
-
-impl Lose {
-    /// Whether the event with these coordinates is one of them.
-    pub fn matches(&self, room: u32, n: u32) -> bool {
-        room == self.room && n >= self.first && n - self.first < self.count
-    }
-}
-
 /// 2026-01-01T00:00:00Z; servers put their own start in its place.
 const EPOCH_OF_SIMULATIONS: u64 = 1_767_225_600;
 
@@ -233,19 +139,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn coordinates_match_their_range_and_nothing_beside_it() {
-        let lose = Lose { username: "ws-000001".into(), room: 4, first: 3, count: 2, store: false };
-        let hit: Vec<u32> = (0..8).filter(|&n| lose.matches(4, n)).collect();
-        assert_eq!(hit, [3, 4]);
-        assert!(!lose.matches(5, 3));
-    }
-
-    #[test]
     fn a_config_survives_the_way_to_a_child_process() {
-        let lose = Lose { username: "ws-000001".into(), room: 4, first: 3, count: 2, store: true };
-        let config = Config::with_fault(PlantedKind::Lose(lose), Some(Duration::from_millis(1500)));
-        let text = serde_json::to_string(&config).expect("plain data");
-        assert_eq!(serde_json::from_str::<Config>(&text).expect("its own text"), config);
-        assert!(!text.contains('\n'), "one line of stdin");
+        let (everyone, duration) = (Cohort::everyone(), Some(Duration::from_millis(1500)));
+        for kind in [
+            PlantedKind::lose(1, 4, 3, 2, true),
+            PlantedKind::PodKill { pod: None },
+            PlantedKind::RejectTokens { who: Cohort::Share { share: 0.5, clients: 7 } },
+            PlantedKind::Publish { which: Which::Share(0.1), verb: profile::Publish::Twice },
+            PlantedKind::Stream {
+                who: Cohort::Clients(vec![3]),
+                verb: profile::Stream::Close { code: 4003, reason: "\n".to_owned() },
+            },
+            PlantedKind::Sync { who: everyone, verb: profile::Sync::Slow(Duration::from_millis(7)) },
+            PlantedKind::Metrics { pod: Some(1), verb: profile::Metrics::Wrong { more: 3 } },
+        ] {
+            let config = Config::with_fault(kind, duration);
+            let text = serde_json::to_string(&config).expect("plain data");
+            assert_eq!(serde_json::from_str::<Config>(&text).expect("its own text"), config);
+            assert!(!text.contains('\n'), "one line of stdin");
+        }
     }
 }

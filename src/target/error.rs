@@ -31,6 +31,12 @@ impl ApiError {
     /// The tenant publishes too fast.
     pub const RATE_LIMITED: Self =
         Self::new(429, "SW_RATE_LIMIT_EXCEEDED", "the tenant's publish limit is exceeded");
+    /// A planted failure of a sync request (ours).
+    pub const UNAVAILABLE: Self = Self::new(503, "SW_UNAVAILABLE", "not now");
+    /// A `since` that cannot be replayed any more (ours: no error is documented for it).
+    pub const BEYOND_RETENTION: Self = Self::new(410, "SW_SYNC_GONE", "it cannot be replayed from there");
+    /// There is no answer: whoever carries this out lets the caller wait for ever.
+    pub const NO_ANSWER: Self = Self::new(0, "", "");
     /// The request cannot be read (ours: no such code is documented).
     pub const BAD_REQUEST: Self = Self::new(400, "SW_BAD_REQUEST", "the request cannot be read");
     /// No such path (ours).
@@ -39,6 +45,16 @@ impl ApiError {
     pub const METHOD_NOT_ALLOWED: Self = Self::new(405, "SW_METHOD_NOT_ALLOWED", "not with this method");
     /// The pod is dead: a caller that asks it anything has made a mistake (ours).
     pub const POD_DOWN: Self = Self::new(503, "SW_POD_DOWN", "the pod is down");
+
+    /// Another status for it.
+    pub(super) fn with_status(status: u16) -> Self {
+        match status {
+            401 => Self::INVALID_TOKEN,
+            410 => Self::BEYOND_RETENTION,
+            429 => Self::RATE_LIMITED,
+            status => Self { status, ..Self::UNAVAILABLE },
+        }
+    }
 
     const fn new(status: u16, code: &'static str, message: &'static str) -> Self {
         Self { status, code, message }

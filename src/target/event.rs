@@ -52,6 +52,15 @@ impl Content {
         Self { mark: Some(mark), body: Body::Size(bytes) }
     }
 
+    /// The same once more.
+    pub(super) fn twin(&self) -> Self {
+        let body = match &self.body {
+            Body::Json(text) => Body::Json(text.clone()),
+            Body::Size(bytes) => Body::Size(*bytes),
+        };
+        Self { mark: self.mark, body }
+    }
+
     /// The harness's mark, if it carries one.
     pub fn mark(&self) -> Option<&Mark> {
         self.mark.as_ref()

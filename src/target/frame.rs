@@ -10,6 +10,8 @@ use std::sync::OnceLock;
 #[cfg(feature = "live")]
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
+use crate::profile::Strange;
+
 use super::event::{Content, Event};
 
 /// A text frame on its way to one or many connections.
@@ -71,6 +73,8 @@ pub enum ServerFrame {
         /// `typing`
         typing: bool,
     },
+    /// A planted frame that does not belong there.
+    Strange(Strange),
 }
 
 impl ServerFrame {
@@ -98,6 +102,12 @@ impl ServerFrame {
                 participant_id: *participant,
                 typing: *typing,
             }),
+            Self::Strange(Strange::Malformed | Strange::Binary) => Ok("{\"type\":".to_owned()),
+            Self::Strange(Strange::Unknown) => Ok("{\"type\":\"swp.room.sticker\"}".to_owned()),
+            Self::Strange(Strange::Oversized) => Ok(format!(
+                "{{\"type\":\"{MESSAGE}\",\"content\":{{\"body\":\"{}\"}}}}",
+                "x".repeat(OVERSIZED)
+            )),
         };
         json.expect("ids, numbers and JSON that was parsed before always serialise")
     }
@@ -134,6 +144,9 @@ impl Hello {
         })
     }
 }
+
+/// Bytes of a planted frame that nobody should take: content has at most 64 KB (documented).
+pub(super) const OVERSIZED: usize = 300 * 1024;
 
 /// `type` of a message on the stream, `event_type` of the same message in sync.
 pub(super) const MESSAGE: &str = "swp.room.message";

@@ -53,5 +53,9 @@ pub(super) const INVALID_TOKEN: &str = "invalid_token";
 pub(super) const EXPIRED_TOKEN: &str = "expired_token";
 /// `reason` of a socket that its client ended (ours).
 pub(super) const CLIENT_GONE: &str = "client_gone";
+/// `reason` of a socket closed by a planted fault (ours).
+pub(super) const PLANTED: &str = "planted";
+/// `reason` of an event that did not find its way to a socket (ours).
+pub(super) const NOT_FANNED_OUT: &str = "not_fanned_out";
 /// `reason` of an event that found the send queue full (ours).
 pub(super) const QUEUE_FULL: &str = "queue_full";

@@ -45,6 +45,18 @@ impl TenantLog {
         self.append(Some(event))
     }
 
+    /// Puts an event where a position was taken for it before; not when that is forgotten already.
+    pub(super) fn fill(&mut self, position: Position, event: Arc<Event>) -> bool {
+        let oldest = self.next - self.entries.len() as Position;
+        let index = position.checked_sub(oldest).and_then(|index| usize::try_from(index).ok());
+        let entry = index.and_then(|index| self.entries.get_mut(index));
+        let there = entry.is_some();
+        if let Some(entry) = entry {
+            *entry = Some(event);
+        }
+        there
+    }
+
     /// The event at a position, if there is one and it is not forgotten.
     pub(super) fn get(&self, position: Position) -> Option<&Arc<Event>> {
         let oldest = self.next - self.entries.len() as Position;

@@ -15,6 +15,8 @@ pub(super) struct PodMetrics {
     registry: Registry,
     connections: Family<TenantLabel, Gauge>,
     dropped: Counter,
+    /// What a planted fault has made it forget.
+    forgotten: u64,
     requests: Family<RequestLabels, Counter>,
     durations: Family<RouteLabel, Histogram, fn() -> Histogram>,
 }
@@ -37,7 +39,7 @@ impl PodMetrics {
         let build = Family::<VersionLabel, Gauge>::default();
         build.get_or_create(&VersionLabel { version: env!("CARGO_PKG_VERSION") }).set(1);
         registry.register("build_info", "The running version", build);
-        Self { registry, connections, dropped, requests, durations }
+        Self { registry, connections, dropped, forgotten: 0, requests, durations }
     }
 
     pub(super) fn opened(&self, tenant: String) {
@@ -58,7 +60,33 @@ impl PodMetrics {
         self.durations.get_or_create(&RouteLabel { route }).observe(took.as_secs_f64());
     }
 
-    pub(super) fn text(&self) -> String {
+    /// The counter of dropped frames begins again at zero, though its pod lives on: a planted fault.
+    pub(super) fn forget_dropped(&mut self) {
+        self.forgotten = self.dropped.get();
+    }
+
+    /// The text, with so many dropped frames more than there were.
+    pub(super) fn text(&self, more: u64) -> String {
+        let text = self.all();
+        let shown = (self.dropped.get() + more).saturating_sub(self.forgotten);
+        if shown == self.dropped.get() {
+            return text;
+        }
+        let line = |line: &str| match line.starts_with(DROPPED) {
+            true => format!("{DROPPED}{shown}\n"),
+            false => format!("{line}\n"),
+        };
+        text.lines().map(line).collect()
+    }
+
+    /// The text, without the counter of dropped frames.
+    pub(super) fn text_without_dropped(&self) -> String {
+        let text = self.all();
+        let kept = text.lines().filter(|line| !line.contains(DROPPED_NAME));
+        kept.map(|line| format!("{line}\n")).collect()
+    }
+
+    fn all(&self) -> String {
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("a String takes any text");
         // The encoder leaves a family without a label set out altogether; a pod that nobody has connected to yet still
@@ -70,6 +98,8 @@ impl PodMetrics {
     }
 }
 
+const DROPPED_NAME: &str = "scaiwave_ws_messages_dropped";
+const DROPPED: &str = "scaiwave_ws_messages_dropped_total ";
 const CONNECTIONS_TYPE: &str = "# TYPE scaiwave_ws_connections gauge\n";
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -108,7 +138,7 @@ mod tests {
         metrics.opened("t1".to_owned());
         metrics.dropped();
         metrics.served("/v1/sync", "GET", 200, Duration::from_millis(3));
-        let text = metrics.text();
+        let text = metrics.text(0);
         for line in [
             "scaiwave_ws_connections{tenant=\"t1\"} 1",
             "scaiwave_ws_messages_dropped_total 1",
@@ -122,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_pod_without_connections_exposes_the_gauge_all_the_same() {
-        let declared = |metrics: &PodMetrics| metrics.text().matches(CONNECTIONS_TYPE).count();
+        let declared = |metrics: &PodMetrics| metrics.text(0).matches(CONNECTIONS_TYPE).count();
         let metrics = PodMetrics::new();
         assert_eq!(declared(&metrics), 1);
         metrics.opened("t1".to_owned());

@@ -7,6 +7,7 @@
 pub mod balancer;
 pub mod config;
 
+mod affliction;
 mod backend;
 mod caller;
 mod choice;
@@ -20,6 +21,7 @@ mod line;
 mod log;
 mod metrics;
 mod page;
+mod planted;
 mod registry;
 mod truth;
 
@@ -48,4 +50,4 @@ pub use event::{Content, Event, Mark};
 pub use frame::{Hello, Outgoing, ServerFrame};
 pub use line::{LogEvent, LogLine};
 pub use page::{Direction, HistoryPage, HistoryQuery, Page, SyncQuery, SyncReply, WaiterId};
-pub use truth::{FaultTruth, Omission, Truth};
+pub use truth::{Deed, FaultTruth, Hit, Truth};

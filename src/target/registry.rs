@@ -1,6 +1,6 @@
 //! Who exists: tenants, participants, rooms, and who is a member of what.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::wire::Position;
 
 use super::connection::ConnId;
+use super::faults::{FaultIx, client_number};
 use super::ids::Ids;
 use super::log::TenantLog;
 use super::page::WaiterId;
@@ -34,6 +35,8 @@ pub(super) struct Registry {
     rooms: Vec<Room>,
     by_name: HashMap<Arc<str>, TenantIx>,
     by_room_id: HashMap<Uuid, RoomIx>,
+    /// Clients of the plan by their numbers, for faults that name them.
+    by_number: BTreeMap<u32, ParticipantIx>,
 }
 
 impl Registry {
@@ -59,14 +62,24 @@ impl Registry {
         let by_username = &mut self.tenants[tenant.0].by_username;
         *by_username.entry(Arc::clone(username)).or_insert_with(|| {
             let participant = ParticipantIx(self.participants.len());
+            let number = client_number(username);
+            if let Some(number) = number {
+                self.by_number.insert(number, participant);
+            }
             self.participants.push(Participant {
                 id: ids.uuid(),
                 tenant,
                 username: Arc::clone(username),
+                number,
                 memberships: Vec::new(),
                 connections: Vec::new(),
                 waiters: Vec::new(),
                 hidden: Vec::new(),
+                hidden_from_sync: Vec::new(),
+                cursor: 0,
+                late_commits: Vec::new(),
+                gone: 0,
+                walk: None,
                 used_refresh: VecDeque::new(),
             });
             participant
@@ -87,6 +100,7 @@ impl Registry {
             archived: false,
             members: Vec::new(),
             positions: VecDeque::new(),
+            high: 0,
             published: HashMap::new(),
         });
         self.by_room_id.insert(id, index);
@@ -97,6 +111,16 @@ impl Registry {
     pub(super) fn find_room(&self, tenant: TenantIx, id: &str) -> Option<RoomIx> {
         let room = *self.by_room_id.get(&Uuid::try_parse(id).ok()?)?;
         (self.room(room).tenant == tenant).then_some(room)
+    }
+
+    /// The client of the plan with this number, once it is known.
+    pub(super) fn client(&self, number: u32) -> Option<ParticipantIx> {
+        self.by_number.get(&number).copied()
+    }
+
+    /// All clients of the plan that are known, by their numbers.
+    pub(super) fn clients(&self) -> impl Iterator<Item = ParticipantIx> + '_ {
+        self.by_number.values().copied()
     }
 
     pub(super) fn tenant(&self, tenant: TenantIx) -> &Tenant {
@@ -143,6 +167,8 @@ pub(super) struct Participant {
     pub(super) id: Uuid,
     pub(super) tenant: TenantIx,
     pub(super) username: Arc<str>,
+    /// Its number in the plan, if it is in one.
+    pub(super) number: Option<u32>,
     /// Rooms it is or was in, in the order it first entered them.
     pub(super) memberships: Vec<Membership>,
     /// Its open connections, on whatever pod, oldest first.
@@ -151,6 +177,16 @@ pub(super) struct Participant {
     pub(super) waiters: Vec<WaiterId>,
     /// Positions that a planted fault hides from it, ascending.
     pub(super) hidden: Vec<Position>,
+    /// Positions that a planted fault hides from it in sync alone, ascending; `true`: a page has passed over it.
+    pub(super) hidden_from_sync: Vec<(Position, FaultIx, bool)>,
+    /// The highest position that a sync request of it used or a page gave it.
+    pub(super) cursor: Position,
+    /// Positions that became visible late, while it was away; forgotten when it comes back.
+    pub(super) late_commits: Vec<(Position, FaultIx)>,
+    /// What it was told that it cannot have ends here.
+    pub(super) gone: Position,
+    /// `next_cursor` of its last page, if there was more.
+    pub(super) walk: Option<Position>,
     /// The refresh tokens it used last.
     pub(super) used_refresh: VecDeque<u64>,
 }
@@ -165,6 +201,30 @@ impl Participant {
     pub(super) fn sees(&self, membership: &Membership, position: Position) -> bool {
         membership.left_at.is_none_or(|left| position <= left)
             && self.hidden.binary_search(&position).is_err()
+    }
+
+    /// The same, in sync.
+    pub(super) fn sees_in_sync(&self, membership: &Membership, position: Position) -> bool {
+        let hidden = || self.hidden_from_sync.binary_search_by_key(&position, |hidden| hidden.0).is_ok();
+        self.sees(membership, position) && (self.hidden_from_sync.is_empty() || !hidden())
+    }
+
+    /// Hides a position in sync and history. `retained`: as many are kept, older ones are forgotten by the log.
+    pub(super) fn hide(&mut self, position: Position, retained: u32) {
+        let at = self.hidden.partition_point(|&hidden| hidden < position);
+        self.hidden.insert(at, position);
+        if self.hidden.len() > retained as usize {
+            self.hidden.remove(0);
+        }
+    }
+
+    /// The same, in sync alone.
+    pub(super) fn hide_from_sync(&mut self, position: Position, fault: FaultIx, retained: u32) {
+        let at = self.hidden_from_sync.partition_point(|hidden| hidden.0 < position);
+        self.hidden_from_sync.insert(at, (position, fault, false));
+        if self.hidden_from_sync.len() > retained as usize {
+            self.hidden_from_sync.remove(0);
+        }
     }
 }
 
@@ -186,6 +246,8 @@ pub(super) struct Room {
     pub(super) members: Vec<ParticipantIx>,
     /// Positions of its retained events, ascending.
     pub(super) positions: VecDeque<Position>,
+    /// The highest position that one of its events says it has.
+    pub(super) high: Position,
     /// Position of each retained event that had an `event_uuid`.
     pub(super) published: HashMap<Uuid, Position>,
 }

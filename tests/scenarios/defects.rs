@@ -1,5 +1,7 @@
 //! Planted defects, counted.
 
+use wavesoak::target::Deed;
+
 use crate::play::{play, small};
 
 fn lose(store: bool) -> String {
@@ -16,7 +18,7 @@ fn what_is_lost_on_the_stream_and_in_the_store_is_lost_by_the_server() {
     assert_eq!(deliveries.missed_on_stream, 7);
     assert_eq!(deliveries.lost_by_server, 7);
     assert_eq!(deliveries.stream_omitted, 7);
-    assert_eq!(run.truth.faults[0].events_hidden, 7);
+    assert_eq!(run.truth.count(Deed::EventHidden), 7);
     let missed: Vec<_> = run.findings.iter().filter(|finding| finding.kind == "missed").collect();
     assert_eq!(missed.len(), 7);
     assert!(

@@ -5,8 +5,8 @@ use std::time::Duration;
 use rand::RngExt as _;
 use wavesoak::profile::quantity::{Rate, Share};
 use wavesoak::profile::{
-    Arrivals, BalancerMode, BridgeOrder, Fault, FaultKind, Lose, Payload, Phase, Profile, Sticky,
-    TenantShares, TrafficStart,
+    Arrivals, BalancerMode, BridgeOrder, Coordinates, Delivery, Events, Fault, FaultKind, Line, Payload,
+    Phase, Profile, Sticky, TenantShares, TrafficStart, Who,
 };
 use wavesoak::seed::{Seed, Stream};
 
@@ -49,9 +49,9 @@ type Make = fn(&mut Draw, &Profile) -> Option<FaultKind>;
 /// Every kind of fault with what draws it: a new kind is a new line. The number is how often it is drawn beside the
 /// others.
 const KINDS: &[(u32, Make)] = &[
-    (4, |draw, _| Some(FaultKind::Reset(draw.share()))),
-    (4, |draw, _| Some(FaultKind::Silent(draw.share()))),
-    (2, |draw, _| Some(FaultKind::ExpireToken(draw.share()))),
+    (4, |draw, _| Some(FaultKind::Line(Who::Share(draw.share()), Line::Reset))),
+    (4, |draw, _| Some(FaultKind::Line(Who::Share(draw.share()), Line::Silent))),
+    (2, |draw, _| Some(FaultKind::Line(Who::Share(draw.share()), Line::ExpireToken))),
     (4, |draw, profile| {
         Some(FaultKind::PodKill(draw.chance(0.5).then(|| draw.from(0, profile.target.embedded.pods - 1))))
     }),
@@ -60,15 +60,15 @@ const KINDS: &[(u32, Make)] = &[
         proxied.then(|| FaultKind::IdleTimeout(draw.time(&[0.2, 0.5, 1.0, 3.0])))
     }),
     (1, |_, _| Some(FaultKind::RefusePublishes)),
-    (1, |draw, _| Some(FaultKind::RejectTokens(draw.share()))),
+    (1, |draw, _| Some(FaultKind::RejectTokens(Who::Share(draw.share())))),
     (6, |draw, profile| {
-        Some(FaultKind::Lose(Lose {
+        let at = Coordinates {
             client: draw.from(0, profile.population.clients - 1),
             room: draw.from(0, profile.population.rooms_per_client - 1),
             first: draw.from(0, 40),
             count: draw.from(1, 30),
-            store: draw.chance(0.5),
-        }))
+        };
+        Some(FaultKind::Delivery(Events::Coordinates(at), Delivery::Lose { store: draw.chance(0.5) }))
     }),
 ];
 
@@ -166,9 +166,9 @@ fn faults(draw: &mut Draw, profile: &mut Profile) {
         let Some(kind) = kind.and_then(|(_, make)| make(draw, profile)) else { continue };
         let (at, lasts) = (millis(draw.0.random_range(0.0..end)), draw.time(&[0.3, 1.0, 3.0, 6.0]));
         let endless = draw.chance(0.1);
-        let (at, duration) = match kind {
-            FaultKind::Lose(_) => (Duration::ZERO, None),
-            FaultKind::Reset(_) | FaultKind::ExpireToken(_) => (at, None),
+        let (at, duration) = match &kind {
+            kind if kind.is_by_coordinates() => (Duration::ZERO, None),
+            kind if kind.is_instant() => (at, None),
             _ => (at, (!endless).then_some(lasts)),
         };
         profile.faults.push(Fault { name: format!("fault-{index}"), at, duration, kind });

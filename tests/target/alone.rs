@@ -28,7 +28,7 @@ async fn it_plays_its_faults_from_the_first_hello_and_writes_their_truth() {
     assert!(target.child.wait().expect("its end").success());
     let truth: Value =
         serde_json::from_str(&std::fs::read_to_string(truth).expect("the truth")).expect("JSON");
-    assert_eq!(truth["faults"][0]["connections_reset"], 1);
+    assert_eq!(truth["faults"][0]["deeds"]["connection_reset"], 1);
     assert!(!target.key_file.parent().expect("its directory").exists());
 }
 

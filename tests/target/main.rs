@@ -14,10 +14,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use wavesoak::target::Config;
-use wavesoak::target::config::{Balancer, Lose, PlantedFault, PlantedKind, Sticky};
+use wavesoak::profile::Delivery;
+use wavesoak::target::config::{Balancer, PlantedFault, PlantedKind, Sticky, Which};
 use wavesoak::target::part::SUBCOMMAND;
 use wavesoak::target::process::{Embedded, ProcessError, SpawnOptions};
+use wavesoak::target::{Config, Deed};
 
 use client::{Ended, Identity, Stream, call, call_with};
 
@@ -158,7 +159,7 @@ async fn a_killed_pod_resets_its_streams_and_the_gap_can_be_bridged_on_another()
         );
     }
     let truth = target.truth().await.expect("all parts answer");
-    assert_eq!(truth.faults[0].connections_reset, 3);
+    assert_eq!(truth.count(Deed::ConnectionReset), 3);
     target.shutdown().await;
 }
 
@@ -212,7 +213,7 @@ async fn an_idle_stream_is_cut_without_a_close_frame_while_the_fault_lasts() {
     assert_eq!(stream.ended().await, Ended::Eof);
     assert_eq!(target.end_fault(0).await.expect("the balancer answers"), Some(1));
     let truth = target.truth().await.expect("all parts answer");
-    assert_eq!((truth.streams_cut, truth.faults[0].streams_cut), (1, 1));
+    assert_eq!((truth.streams_cut, truth.count(Deed::StreamCut)), (1, 1));
     target.shutdown().await;
 }
 
@@ -287,9 +288,9 @@ async fn what_cannot_be_published_is_refused_with_its_code() {
 
 #[tokio::test]
 async fn lost_deliveries_are_lost_by_coordinates_and_the_truth_says_which() {
-    let lose = Lose { username: "ws-000001".into(), room: 5, first: 1, count: 2, store: true };
-    let mut target =
-        start(&Config { faults: vec![planted(PlantedKind::Lose(lose), None)], ..config() }).await;
+    let which = Which::Coordinates { client: 1, room: 5, first: 1, count: 2 };
+    let lose = PlantedKind::Delivery { which, verb: Delivery::Lose { store: true } };
+    let mut target = start(&Config { faults: vec![planted(lose, None)], ..config() }).await;
     let url = target.urls().remove(0);
     let (anna, ben) = (Identity::new(&target, "ws-000000"), Identity::new(&target, "ws-000001"));
     let room = room_of(&url, &[&anna, &ben]).await;
@@ -308,8 +309,8 @@ async fn lost_deliveries_are_lost_by_coordinates_and_the_truth_says_which() {
     let page = call(&url, "GET", "/v1/sync?since=0&timeout=0", &ben, None).await;
     assert_eq!(page.data()["events"].as_array().expect("a list").len(), 2);
     let truth = target.truth().await.expect("all parts answer");
-    assert_eq!((truth.faults[0].events_omitted, truth.faults[0].events_hidden), (2, 2));
-    assert_eq!(truth.faults[0].omissions[0].event_id.to_string(), sent[1].as_str().expect("an id"));
+    assert_eq!((truth.count(Deed::FrameOmitted), truth.count(Deed::EventHidden)), (2, 2));
+    assert_eq!(truth.faults[0].hits[0].event_id.to_string(), sent[1].as_str().expect("an id"));
     target.shutdown().await;
 }
 

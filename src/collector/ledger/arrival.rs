@@ -60,7 +60,7 @@ impl Ledger {
             return None;
         }
         // A copy that went astray tells as much of its event as any other.
-        let other_copy = stamp.n.is_some_and(|n| self.sighted(now, stamp.room, n, arrival));
+        let other_copy = stamp.n.is_some_and(|n| self.sighted(now, client, stamp.room, n, arrival));
         if self.people.tenant_of_room(stamp.room) as usize != tenant {
             self.deliveries[tenant].leaked += 1;
             self.words.push_back(stray("leaked"));
@@ -107,11 +107,13 @@ impl Ledger {
     }
 
     /// Notes the sighting with the event; `true` when this is another copy than the one known.
-    fn sighted(&mut self, now: Timestamp, room: u32, n: u32, arrival: &Arrival) -> bool {
+    fn sighted(&mut self, now: Timestamp, client: u32, room: u32, n: u32, arrival: &Arrival) -> bool {
         let Some(record) = self.rooms[room as usize].get_mut(n) else { return false };
         let position = arrival.position.unwrap_or(0);
         if record.clashes(arrival.id, position) {
             self.double_stored[self.people.tenant_of_room(room) as usize] += 1;
+            let (n, position) = (Some(n), arrival.position);
+            self.words.push_back(super::Word::Stray { kind: "double_stored", client, room, n, position });
         }
         record.seen = record.seen.min(now);
         record.sent = record.sent.min(arrival.stamp.map_or(Timestamp::MAX, |stamp| stamp.sent));
@@ -163,7 +165,11 @@ impl Ledger {
         self.omitted_on_stream(at, arrival, marks);
         let cursor = self.clients[at.client as usize].cursor;
         let deliveries = &mut self.deliveries[at.tenant];
-        deliveries.below_cursor += u64::from(arrival.position.is_some_and(|position| position <= cursor));
+        if arrival.position.is_some_and(|position| position <= cursor) {
+            deliveries.below_cursor += 1;
+            let (client, room, n, position) = (at.client, at.room, Some(at.n), arrival.position);
+            self.words.push_back(super::Word::Stray { kind: "below_cursor", client, room, n, position });
+        }
         deliveries.late_live += u64::from(late && live);
         deliveries.late_bridged += u64::from(late && !live);
         self.count_first(at, arrival, live);

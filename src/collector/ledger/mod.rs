@@ -231,6 +231,14 @@ impl Ledger {
                 let hash = id.as_deref().map_or(0, id_hash);
                 if record.clashes(hash, position.unwrap_or(0)) {
                     self.double_stored[tenant] += 1;
+                    let client = ended.publisher;
+                    self.words.push_back(Word::Stray {
+                        kind: "double_stored",
+                        client,
+                        room,
+                        n: Some(n),
+                        position: *position,
+                    });
                 }
                 record.id = if hash == 0 { record.id } else { hash };
                 record.position = position.unwrap_or(record.position);
@@ -242,6 +250,9 @@ impl Ledger {
                 deliveries.live -= u64::from(record.live);
                 deliveries.bridged -= u64::from(record.bridged);
                 deliveries.unexpected += u64::from(record.live + record.bridged);
+                if record.live + record.bridged > 0 {
+                    self.tell_unexpected(room, n);
+                }
             }
             Outcome::Unknown if record.seen < Timestamp::MAX => {
                 record.state = State::Owed;
@@ -250,6 +261,20 @@ impl Ledger {
             Outcome::Unknown => {
                 record.state = State::Doubtful;
                 self.doubtful.push_back((now, room, n));
+            }
+        }
+    }
+
+    /// A rejected event had come to these clients before it was rejected.
+    fn tell_unexpected(&mut self, room: u32, n: u32) {
+        for client in self.people.members(room) {
+            let Some(slot) = self.people.slot_of(client, room) else { continue };
+            let track = &self.tracks[self.tracks_of(client).start + slot];
+            let open = track.extra.as_ref().is_some_and(|extra| extra.gaps.clone().fill(n).is_some());
+            if (track.first..track.high).contains(&n) && !open {
+                let position =
+                    self.rooms[room as usize].get(n).map(|record| record.position).filter(|&at| at > 0);
+                self.words.push_back(Word::Stray { kind: "unexpected", client, room, n: Some(n), position });
             }
         }
     }

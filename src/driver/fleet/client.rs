@@ -3,13 +3,14 @@
 //!
 //! What lives as long as the client is kept small; what is large is short-lived and boxed (connecting, requests).
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::future::LocalBoxFuture;
+use tokio::task::spawn_local;
 use tokio::time::{Sleep, sleep_until};
 
 use super::mailbox::{Mail, Mailbox, Tally};
@@ -20,7 +21,7 @@ use crate::driver::http::{Answer, Call, Connection, Trouble, exchange};
 use crate::driver::publisher::{read_page, sync_trouble};
 use crate::driver::stream::{Opened, Stream};
 use crate::driver::tokens::{RefreshTrouble, Refreshing};
-use crate::session::{Action, ConnectFailure, Ending, Input, Observation, Output, Session};
+use crate::session::{Action, ConnectFailure, Ending, Input, Observation, Output, Session, SyncTrouble};
 use crate::time::Timestamp;
 use crate::wire::{Frame, PONG, Position};
 use crate::worker::conductor::LineFault;
@@ -39,10 +40,14 @@ pub(super) struct Client {
     /// outage.
     http: Option<Connection>,
     sync: Option<LocalBoxFuture<'static, Synced>>,
+    /// Id of the sync request that was made last.
+    asked: u32,
     refresh: Option<Refreshing>,
     timer: Option<Pin<Box<Sleep>>>,
     /// When the timer is due; it may be earlier than the session needs, never later.
     armed: Timestamp,
+    /// A planted outage: no stream opens; with `false`, no request gets through either.
+    outage: Option<bool>,
     /// Something was begun that has not been polled yet.
     begun: bool,
     ended: bool,
@@ -55,9 +60,18 @@ enum Socket {
         stream: Stream,
         /// What comes out first was held back by a silence that we planted.
         held_back: bool,
+        /// A planted slow reader.
+        slow: Option<Box<Slow>>,
     },
     /// A planted black hole: open, and nobody reads or writes.
     Silent(Stream),
+}
+
+/// Somebody who reads only once in a while; what is read then is late.
+struct Slow {
+    by: Duration,
+    /// When it reads next.
+    next: Pin<Box<Sleep>>,
 }
 
 /// The outcome of a sync request, and its connection if that is still good.
@@ -77,9 +91,11 @@ impl Client {
             socket: Socket::None,
             http: None,
             sync: None,
+            asked: 0,
             refresh: None,
             timer: None,
             armed: Timestamp::MAX,
+            outage: None,
             begun: false,
             ended: false,
         }
@@ -101,7 +117,20 @@ impl Client {
     }
 
     /// Does to the connection what a network would do; only a connection that is open can be hit.
-    fn suffer(&mut self, line: LineFault, tally: &Tally, cx: &mut Context<'_>) {
+    fn suffer(&mut self, line: LineFault, tally: &Rc<Tally>, cx: &mut Context<'_>) {
+        match line {
+            LineFault::Outage { sync } => return self.lose_network(sync, tally, cx),
+            LineFault::Restore => return self.outage = None,
+            LineFault::SameToken => return self.sign_in_elsewhere(tally),
+            LineFault::Slow(_) | LineFault::Unslow | LineFault::Mute | LineFault::Unmute => {
+                return self.hamper(line, tally);
+            }
+            LineFault::Reset
+            | LineFault::Close
+            | LineFault::ExpireToken
+            | LineFault::Silence
+            | LineFault::Unsilence => {}
+        }
         match (line, std::mem::replace(&mut self.socket, Socket::None)) {
             (LineFault::Reset, Socket::Open { stream, .. } | Socket::Silent(stream)) => {
                 tally.hit();
@@ -112,16 +141,68 @@ impl Client {
                 self.fleet.line.tokens.expire(self.number);
                 self.cut(stream, cx);
             }
+            (LineFault::Close, Socket::Open { stream, .. } | Socket::Silent(stream)) => {
+                tally.hit();
+                drop(stream);
+                self.feed(Input::Closed(Ending::Eof), cx);
+            }
             (LineFault::Silence, Socket::Open { stream, .. }) => {
                 tally.hit();
                 self.socket = Socket::Silent(stream);
             }
             (LineFault::Unsilence, Socket::Silent(stream)) => {
-                self.socket = Socket::Open { stream, held_back: true };
+                self.socket = Socket::Open { stream, held_back: true, slow: None };
                 self.begun = true;
             }
             (_, untouched) => self.socket = untouched,
         }
+    }
+
+    /// The connection goes on, but not as it should; or does again.
+    fn hamper(&mut self, line: LineFault, tally: &Tally) {
+        let Socket::Open { stream, held_back, slow } = &mut self.socket else { return };
+        match line {
+            LineFault::Slow(by) => {
+                let next = Box::pin(sleep_until(self.fleet.line.deadline(by)));
+                *slow = Some(Box::new(Slow { by, next }));
+            }
+            LineFault::Unslow => {
+                *held_back |= slow.take().is_some();
+                self.begun = true;
+                return;
+            }
+            _ => stream.mute(line == LineFault::Mute),
+        }
+        self.begun = true;
+        if line != LineFault::Unmute {
+            tally.hit();
+        }
+    }
+
+    /// The network is down: streams and, with `sync` false, requests break off, and new ones fail.
+    fn lose_network(&mut self, sync: bool, tally: &Tally, cx: &mut Context<'_>) {
+        tally.hit();
+        self.outage = Some(sync);
+        if !sync {
+            self.http = None;
+        }
+        match std::mem::replace(&mut self.socket, Socket::None) {
+            Socket::None => {}
+            Socket::Opening(_) => self.feed(Input::ConnectFailed(ConnectFailure::Network), cx),
+            Socket::Open { stream, .. } | Socket::Silent(stream) => self.cut(stream, cx),
+        }
+    }
+
+    /// Somebody else opens a stream with the same token, sees its hello and goes.
+    fn sign_in_elsewhere(&self, tally: &Rc<Tally>) {
+        let (fleet, number, tally) = (Rc::clone(self.fleet()), self.number, Rc::clone(tally));
+        drop(spawn_local(async move {
+            let Ok(mut opened) = Box::pin(open(fleet, number)).await else { return };
+            if opened.stream.hears().await {
+                tally.hit();
+                opened.stream.leave().await;
+            }
+        }));
     }
 
     fn cut(&mut self, stream: Stream, cx: &mut Context<'_>) {
@@ -165,7 +246,10 @@ impl Client {
     fn act(&mut self, action: Action, cx: &mut Context<'_>) {
         match action {
             Action::Connect => {
-                self.socket = Socket::Opening(Box::pin(open(Rc::clone(self.fleet()), self.number)));
+                self.socket = Socket::Opening(match self.outage {
+                    Some(_) => Box::pin(ready(Err(ConnectFailure::Network))),
+                    None => Box::pin(open(Rc::clone(self.fleet()), self.number)),
+                });
                 self.begun = true;
             }
             Action::Disconnect { polite } => {
@@ -182,6 +266,7 @@ impl Client {
             }
             Action::Sync { id, since, limit, timeout } => {
                 let request = SyncRequest { client: self.number, id, since, limit, timeout };
+                self.asked = id;
                 self.sync = Some(Box::pin(sync(Rc::clone(self.fleet()), self.http.take(), request)));
                 self.begun = true;
             }
@@ -218,10 +303,13 @@ impl Client {
 
     /// One read, and all that it brought.
     fn read(&mut self, buffer: &mut Vec<u8>, cx: &mut Context<'_>) -> Poll<()> {
-        let Socket::Open { stream, held_back } = &mut self.socket else { return Poll::Ready(()) };
+        let Socket::Open { stream, held_back, slow } = &mut self.socket else { return Poll::Ready(()) };
+        if slow.as_mut().is_some_and(|slow| slow.next.as_mut().poll(cx).is_pending()) {
+            return Poll::Pending;
+        }
         let filled = stream.poll_fill(cx, buffer);
         let now = self.fleet.line.clock.now();
-        let late = *held_back || self.fleet.line.probe.is_late(now);
+        let late = *held_back || slow.is_some() || self.fleet.line.probe.is_late(now);
         let piece = match filled {
             Poll::Ready(Ok(filled)) => &buffer[..filled],
             Poll::Ready(Err(ending)) => {
@@ -231,6 +319,11 @@ impl Client {
             }
             Poll::Pending => {
                 *held_back = false;
+                if let Some(slow) = slow {
+                    slow.next.as_mut().reset(self.fleet.line.deadline(slow.by));
+                    // Again now, so that it wakes us.
+                    return slow.next.as_mut().poll(cx);
+                }
                 return Poll::Pending;
             }
         };
@@ -253,7 +346,7 @@ impl Client {
         match outcome {
             Ok(opened) => {
                 self.fleet.line.keep_cookies(self.number, &opened.cookies);
-                self.socket = Socket::Open { stream: opened.stream, held_back: false };
+                self.socket = Socket::Open { stream: opened.stream, held_back: false, slow: None };
                 self.feed(Input::Opened, cx);
             }
             Err(failure) => {
@@ -286,6 +379,9 @@ impl Client {
     }
 
     fn poll_requests(&mut self, cx: &mut Context<'_>) {
+        if self.outage == Some(false) {
+            return self.break_requests(cx);
+        }
         if let Some(sync) = &mut self.sync
             && let Poll::Ready(synced) = sync.as_mut().poll(cx)
         {
@@ -302,6 +398,16 @@ impl Client {
                 Err(trouble) => Input::RefreshFailed { refused: trouble == RefreshTrouble::Refused },
             };
             self.feed(input, cx);
+        }
+    }
+
+    /// No request gets through.
+    fn break_requests(&mut self, cx: &mut Context<'_>) {
+        if self.sync.take().is_some() {
+            self.feed(Input::SyncFailed { id: self.asked, trouble: SyncTrouble::Network }, cx);
+        }
+        if self.refresh.take().is_some() {
+            self.feed(Input::RefreshFailed { refused: false }, cx);
         }
     }
 

@@ -32,8 +32,16 @@ pub struct Process {
     pub name: &'static str,
     /// Open files.
     pub descriptors: u64,
-    /// Of these, how many each client adds.
-    pub per_client: u64,
+    /// Of these, what it would hold without a single client.
+    pub fixed: u64,
+}
+
+impl Process {
+    /// How many clients would fit under a limit, if it holds `descriptors` for so many.
+    fn fit(&self, limit: u64, clients: u64) -> u64 {
+        let for_clients = self.descriptors.saturating_sub(self.fixed);
+        limit.saturating_sub(self.fixed).saturating_mul(clients).checked_div(for_clients).unwrap_or(clients)
+    }
 }
 
 /// What a run needs of the machine at its busiest.
@@ -65,20 +73,19 @@ impl Holding {
             + AUDIT_CONNECTIONS
             + provision::CONNECTIONS as u64;
         let endpoints = endpoints.max(1);
-        let process = |name, descriptors, per_client| Process {
-            name,
-            descriptors: descriptors + OWN_DESCRIPTORS,
-            per_client,
+        let process = |name, lines, others| {
+            let fixed = others + OWN_DESCRIPTORS;
+            Process { name, descriptors: lines + fixed, fixed }
         };
-        let mut processes = vec![process("the harness", lines + pools + 2 * endpoints, per_client)];
+        let mut processes = vec![process("the harness", lines, pools + 2 * endpoints)];
         let mut memory = PROCESS_BYTES + clients * CLIENT_BYTES + (lines + pools) * SOCKET_BYTES;
         if profile.target.url.is_none() {
             let pods = u64::from(profile.target.embedded.pods.max(1));
             if profile.target.embedded.balancer.mode == BalancerMode::Proxy {
-                processes.push(process("the balancer", 2 * (lines + pools) + 2 * pods, 2 * per_client));
+                processes.push(process("the balancer", 2 * lines, 2 * pools + 2 * pods));
                 memory += PROCESS_BYTES + 2 * (lines + pools) * (SOCKET_BYTES + CLIENT_BYTES);
             }
-            processes.push(process("the pods", lines + pools + 4 * pods, per_client));
+            processes.push(process("the pods", lines, pools + 4 * pods));
             memory += PROCESS_BYTES + clients * CLIENT_BYTES + (lines + pools) * SOCKET_BYTES;
         }
         Self { processes, ports: (lines + pools).div_ceil(endpoints), memory, clients }
@@ -169,8 +176,9 @@ pub fn hold(holding: &Holding, machine: &Machine) -> Result<(), MachineError> {
     for process in &holding.processes {
         let limit = machine.descriptors.unwrap_or(u64::MAX);
         if process.descriptors > limit {
-            let fixed = process.descriptors - holding.clients * process.per_client;
-            let clients = limit.saturating_sub(fixed) / process.per_client.max(1);
+            // What would fit into every process, so that the advice need not be given twice.
+            let clients = holding.processes.iter().map(|process| process.fit(limit, holding.clients)).min();
+            let clients = clients.unwrap_or(0);
             let (process, needed) = (process.name, process.descriptors);
             return Err(MachineError::Descriptors { process, needed, limit, clients });
         }
@@ -208,7 +216,7 @@ mod tests {
     const ROOMY: Machine = Machine { descriptors: Some(20_000), ports: 28_232, memory: Some(16 << 30) };
 
     fn holding(clients: u64, per_process: &[(&'static str, u64, u64)]) -> Holding {
-        let process = |&(name, descriptors, per_client)| Process { name, descriptors, per_client };
+        let process = |&(name, descriptors, fixed)| Process { name, descriptors, fixed };
         let processes = per_process.iter().map(process).collect();
         Holding { processes, ports: clients, memory: clients * CLIENT_BYTES, clients }
     }
@@ -216,14 +224,14 @@ mod tests {
     #[test]
     fn what_fits_is_held() {
         assert_eq!(
-            hold(&holding(5_000, &[("the harness", 5_100, 1), ("the balancer", 10_200, 2)]), &ROOMY),
+            hold(&holding(5_000, &[("the harness", 5_100, 100), ("the balancer", 10_200, 200)]), &ROOMY),
             Ok(())
         );
     }
 
     #[test]
     fn the_limit_that_is_too_low_is_named_with_what_would_fit() {
-        let busy = holding(12_000, &[("the harness", 12_100, 1), ("the balancer", 24_200, 2)]);
+        let busy = holding(12_000, &[("the harness", 12_100, 100), ("the balancer", 24_200, 200)]);
         let refused = hold(&busy, &ROOMY).expect_err("24,200 of 20,000");
         let MachineError::Descriptors { process, needed, clients, .. } = refused else { panic!("{refused}") };
         assert_eq!((process, needed, clients), ("the balancer", 24_200, 9_900));

@@ -356,6 +356,73 @@ fn a_fault_that_hits_nobody_is_refused() {
 }
 
 #[test]
+fn a_fault_that_hits_whom_there_is_not_is_refused() {
+    let fault = |rest: &str| format!("fault=[{{at='1s',{rest}}}]");
+    refused(
+        &[&fault("kind='cut',tenant=6")],
+        "`fault.0.tenant` = 6: there are 6 tenants, counted from 0: write at most 5",
+    );
+    refused(
+        &[&fault("kind='cut',clients=[0, 300]")],
+        "`fault.0.clients` = 300: there are 300 clients, counted from 0: write at most 299",
+    );
+    refused(
+        &[&fault("kind='deaf',clients=[]")],
+        "`fault.0.clients` = []: names nobody: write at least one number",
+    );
+    refused(
+        &[&fault("kind='lose',share='0%'")],
+        "`fault.0.share` = \"0%\": must be above zero: write at least \"0.01%\"",
+    );
+}
+
+#[test]
+fn nothing_leaks_to_a_member() {
+    let leak = |to: u32| format!("fault=[{{kind='leak',client=0,first=0,count=1,to={to}}}]");
+    refused(
+        &[&leak(0)],
+        "`fault.0.to` = 0: is a member of that room, to whom nothing can leak: write another one's number",
+    );
+    refused(&[&leak(300)], "`fault.0.to` = 300: there are 300 clients, counted from 0: write at most 299");
+    assert_eq!(wrong(&[&leak(1)]), [""; 0], "of another tenant");
+}
+
+#[test]
+fn what_no_server_could_answer_or_close_with_is_refused() {
+    let fault = |rest: &str| format!("fault=[{{at='1s',share='1%',{rest}}}]");
+    for code in [999, 1004, 1006, 1015, 5000, 70_000] {
+        let shown = code.min(65_535);
+        refused(
+            &[&fault(&format!("kind='close',code={code}"))],
+            &format!(
+                "`fault.0.code` = {shown}: is no code that a server may close with: write one of 1000 to 4999, but not 1004 to 1006 or 1015"
+            ),
+        );
+    }
+    refused(
+        &[&fault("kind='sync-fail',status=200")],
+        "`fault.0.status` = 200: is no status of a failure: write one of 400 to 599",
+    );
+    let long = "x".repeat(124);
+    assert_eq!(wrong(&[&fault(&format!("kind='close',code=4003,reason='{long}'"))]).len(), 1);
+    for nothing in [
+        "kind='slow-reader',by='0s'",
+        "kind='sync-slow',by='0s'",
+        "kind='sync-repeat',back=0",
+        "kind='sync-retain',keep=0",
+        "kind='commit-late',by='0s'",
+        "kind='metrics',show='wrong',more=0",
+    ] {
+        let at = if nothing.contains("metrics") {
+            format!("fault=[{{at='1s',{nothing}}}]")
+        } else {
+            fault(nothing)
+        };
+        assert_eq!(wrong(&[&at]).len(), 1, "{nothing}");
+    }
+}
+
+#[test]
 fn a_fault_of_a_balancer_that_is_not_there_is_refused() {
     refused(
         &["fault=[{kind='idle-timeout',at='1s',timeout='20s'}]", "target.embedded.balancer.mode=direct"],

@@ -145,4 +145,6 @@ displayed!(
     super::Arrivals,
     super::ClientStart,
     super::BridgeOrder,
+    super::How,
+    super::Strange,
 );

@@ -127,6 +127,22 @@ impl Quantity for Vec<String> {
     }
 }
 
+impl Quantity for Vec<u32> {
+    fn from_value(value: &Value) -> Result<Self, QuantityError> {
+        let Value::Array(items) = value else {
+            return Err(QuantityError::WrongType {
+                is: type_of(value),
+                wanted: "a list of numbers, as in [1, 2]",
+            });
+        };
+        items.iter().map(u32::from_value).collect()
+    }
+
+    fn to_value(&self) -> Value {
+        Value::Array(self.iter().map(u32::to_value).collect())
+    }
+}
+
 /// `"none"` is written out, so that an override can take back what a file sets.
 impl<T: Quantity> Quantity for Option<T> {
     fn from_value(value: &Value) -> Result<Self, QuantityError> {

@@ -4,8 +4,8 @@ use toml::Value;
 
 use super::super::nearest::nearest;
 use super::super::{
-    Arrivals, AuthMode, BalancerMode, BridgeOrder, ClientStart, Sticky, StopCondition, TenantShares,
-    TrafficStart,
+    Arrivals, AuthMode, BalancerMode, BridgeOrder, ClientStart, How, Sticky, StopCondition, Strange,
+    TenantShares, TrafficStart,
 };
 use super::number::decimal;
 use super::{Quantity, QuantityError, Share, Written};
@@ -43,6 +43,10 @@ words! {
     TrafficStart: "\"phase\" or \"all-live\"" { Phase = "phase", AllLive = "all-live" }
     Arrivals: "\"even\" or \"poisson\"" { Even = "even", Poisson = "poisson" }
     ClientStart: "\"marker\" or \"zero\"" { Marker = "marker", Zero = "zero" }
+    How: "\"silent\", \"reset\" or \"fin\"" { Silent = "silent", Reset = "reset", Fin = "fin" }
+    Strange: "\"malformed\", \"oversized\", \"unknown\" or \"binary\"" {
+        Malformed = "malformed", Oversized = "oversized", Unknown = "unknown", Binary = "binary",
+    }
     BridgeOrder: "\"sync-first\" or \"stream-first\"" { SyncFirst = "sync-first", StreamFirst = "stream-first" }
 }
 

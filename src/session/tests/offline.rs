@@ -170,6 +170,22 @@ fn what_is_beyond_retention_does_not_keep_an_offline_client_from_trying_the_stre
 }
 
 #[test]
+fn a_bridge_beyond_retention_in_a_try_at_the_stream_is_no_failure_that_a_delay_runs_from() {
+    let mut bench = goes_offline(offline_after(2));
+    bench.sync_fails(SyncTrouble::BeyondRetention);
+    let polled = bench.now;
+    bench.secs(1);
+    bench.sync_fails(SyncTrouble::BeyondRetention);
+    assert!(bench.witness.connecting());
+    bench.refused();
+    let wake = bench.session.next_wake().expect("the next poll");
+    assert!(wake > polled, "the delay runs from the poll");
+    // The witness holds the session to its schedule: an attempt that it calls too early fails the test.
+    bench.secs(60);
+    assert!(polling(&bench));
+}
+
+#[test]
 fn a_stream_first_client_tries_the_stream_without_a_sync_before_it() {
     let client = profile::Client { bridge: BridgeOrder::StreamFirst, ..offline_after(2) };
     let mut bench = Bench::live(client);

@@ -9,6 +9,9 @@
 
 mod account;
 mod contents;
+mod deliver;
+mod later;
+mod planted;
 mod pods;
 mod publish;
 mod read;
@@ -21,6 +24,7 @@ pub use account::{Grant, Registered};
 pub use contents::Contents;
 pub use publish::Created;
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -38,14 +42,15 @@ use super::caller::Caller;
 use super::config::Config;
 use super::connection::{ConnId, Connection};
 use super::error::ApiError;
-use super::faults::{Faults, Verb};
+use super::faults::{Faults, client_number};
 use super::frame::Outgoing;
 use super::ids::Ids;
 use super::line::{LogEvent, LogLine};
 use super::page::{Page, Waiter, WaiterId};
 use super::registry::{ParticipantIx, Registry, TenantIx};
-use super::truth::Truth;
+use super::truth::{Deed, Truth};
 
+use later::{LateAnswer, Later};
 use pods::Pod;
 
 /// All pods over their shared store.
@@ -66,6 +71,10 @@ pub struct Backend {
     pings: VecDeque<(Timestamp, ConnId)>,
     waiters: HashMap<WaiterId, Waiter>,
     deadlines: BTreeSet<(Timestamp, WaiterId)>,
+    /// Answers that a planted fault holds back.
+    late_answers: HashMap<WaiterId, LateAnswer>,
+    /// What planted faults do later.
+    later: Later,
     faults: Faults,
     effects: VecDeque<Effect>,
     messages_dropped: u64,
@@ -86,10 +95,12 @@ pub enum Effect {
         /// Its code.
         code: u16,
         /// Its reason text (ours; a real server may leave it out).
-        reason: &'static str,
+        reason: Cow<'static, str>,
     },
-    /// End the connection without a word: its pod is dead.
+    /// End the connection by a reset: its pod is dead.
     Reset(ConnId),
+    /// End the connection in order, but without a close frame.
+    Fin(ConnId),
     /// Answer a blocked sync request.
     SyncReady {
         /// Which.
@@ -118,6 +129,8 @@ impl Backend {
             pings: VecDeque::new(),
             waiters: HashMap::new(),
             deadlines: BTreeSet::new(),
+            late_answers: HashMap::new(),
+            later: Later::default(),
             faults: Faults::new(config),
             effects: VecDeque::new(),
             messages_dropped: 0,
@@ -134,11 +147,12 @@ impl Backend {
     pub fn next_wake(&self) -> Option<Timestamp> {
         let ping = self.pings.front().map(|&(at, _)| at);
         let deadline = self.deadlines.first().map(|&(at, _)| at);
-        [ping, deadline].into_iter().flatten().min()
+        [ping, deadline, self.later.next()].into_iter().flatten().min()
     }
 
     /// Time has passed: pings, missed pongs, polls that waited long enough.
     pub fn tick(&mut self, now: Timestamp) {
+        self.do_later(now);
         self.ping_due(now);
         self.expire_waiters(now);
     }
@@ -156,9 +170,11 @@ impl Backend {
         if let Some(pod) = self.pod_to_kill(at) {
             let (connections, polls) = self.kill_pod(now, pod);
             let truth = self.faults.truth_mut(at);
-            truth.connections_reset += connections;
-            truth.polls_reset += polls;
+            truth.add(Deed::ConnectionReset, connections);
+            truth.add(Deed::PollReset, polls);
         }
+        self.afflict_streams(now, at);
+        self.afflict_metrics(at);
         Some(self.faults.take_affected(at))
     }
 
@@ -172,6 +188,7 @@ impl Backend {
             if let Some(pod) = killed.filter(|_| was_active) {
                 self.revive_pod(pod);
             }
+            self.heal_streams(at);
         }
         Some(self.faults.take_affected(at))
     }
@@ -192,9 +209,7 @@ impl Backend {
         if caller.expires <= now {
             return Err(ApiError::EXPIRED_TOKEN);
         }
-        if let Verb::Refuse(error) = self.faults.on_token(&caller.username) {
-            return Err(error);
-        }
+        self.faults.on_token(client_number(&caller.username))?;
         let tenant = self.registry.tenant_named(&caller.tenant, &self.ids, self.config.retention);
         self.limit_tenants(tenant);
         // An identity that never registered is taken in all the same (ours: no error is documented for it).

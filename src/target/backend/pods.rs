@@ -32,11 +32,6 @@ impl Backend {
         self.pods.get(pod as usize).map_or(0, |pod| pod.connections.len())
     }
 
-    /// `GET /metrics` of a pod; `None` while it is dead.
-    pub fn metrics_text(&self, pod: u32) -> Option<String> {
-        self.pods.get(pod as usize).filter(|pod| pod.up).map(|pod| pod.metrics.text())
-    }
-
     /// A pod has answered a request; for its metrics.
     pub fn served(&self, pod: u32, route: &'static str, method: &'static str, status: u16, took: Duration) {
         if let Some(pod) = self.pods.get(pod as usize) {
@@ -113,6 +108,7 @@ impl Pod {
 mod tests {
     use super::super::super::config::Config;
     use super::super::super::error::ApiError;
+    use super::super::super::truth::Deed;
     use super::super::tests_support::*;
     use super::*;
 
@@ -150,14 +146,14 @@ mod tests {
         for n in 0..10 {
             publish(&mut backend, "anna", &room, n).expect("a member");
         }
-        let dropped = |backend: &Backend, wanted: u32| {
+        let dropped = |backend: &mut Backend, wanted: u32| {
             let line = format!("scaiwave_ws_messages_dropped_total {wanted}\n");
             backend.metrics_text(0).expect("it is up").contains(&line)
         };
-        assert!(dropped(&backend, 2), "ten messages into a queue of eight");
+        assert!(dropped(&mut backend, 2), "ten messages into a queue of eight");
         backend.kill_pod(at(1), 0);
         backend.revive_pod(0);
-        assert!(dropped(&backend, 0));
+        assert!(dropped(&mut backend, 0));
         assert_eq!(backend.truth().messages_dropped, 2, "the truth does not forget");
     }
 
@@ -174,7 +170,10 @@ mod tests {
         assert_eq!(backend.end_fault(at(4), 0), Some(0));
         assert!(backend.pod_is_up(1));
         let truth = &backend.truth().faults[0];
-        assert_eq!((truth.connections_reset, truth.began, truth.ended), (1, Some(at(1)), Some(at(4))));
+        assert_eq!(
+            (truth.count(Deed::ConnectionReset), truth.began, truth.ended),
+            (1, Some(at(1)), Some(at(4)))
+        );
     }
 
     #[test]

@@ -4,19 +4,15 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use crate::profile::Publish;
 use crate::time::Timestamp;
 use crate::wire::Position;
 
 use super::super::caller::Caller;
-use super::super::connection::{ConnId, Pushed};
 use super::super::error::ApiError;
 use super::super::event::{Content, Event, Mark};
-use super::super::faults::{FaultIx, Verb};
-use super::super::frame::{Outgoing, ServerFrame};
-use super::super::line::{self, LogEvent};
 use super::super::registry::{ParticipantIx, RoomIx};
-use super::super::truth::Omission;
-use super::{Backend, Effect};
+use super::Backend;
 
 /// What a publish made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +21,34 @@ pub struct Created {
     pub id: Uuid,
     /// `data.stream_position`
     pub position: Position,
+}
+
+/// What somebody may publish.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) who: ParticipantIx,
+    pub(super) room: RoomIx,
+    pub(super) content: Content,
+    pub(super) event_uuid: Option<Uuid>,
+}
+
+/// An event and its place.
+#[derive(Clone, Debug)]
+pub(super) struct Stored {
+    pub(super) event: Arc<Event>,
+    pub(super) room: RoomIx,
+    /// Where it is; what it says of itself may be something else.
+    pub(super) position: Position,
+}
+
+impl Stored {
+    pub(super) fn created(&self) -> Created {
+        Created { id: self.event.id, position: self.event.position }
+    }
+
+    pub(super) fn coordinates(&self) -> Option<(u32, u32)> {
+        self.event.content.mark().and_then(Mark::coordinates)
+    }
 }
 
 impl Backend {
@@ -45,12 +69,20 @@ impl Backend {
     ) -> Result<Created, ApiError> {
         let who = self.admit(now, pod, caller)?;
         let room = self.may_publish(who, room_id, &content)?;
+        let planted = self.faults.on_publish(content.mark().and_then(Mark::coordinates));
         if let Some(created) = event_uuid.and_then(|uuid| self.published(room, uuid)) {
-            return Ok(created);
+            return match planted {
+                Some((_, Publish::NoAnswer)) => Err(ApiError::NO_ANSWER),
+                _ => Ok(created),
+            };
         }
-        let event = self.store(now, who, room, content, event_uuid);
-        let created = Created { id: event.id, position: event.position };
-        self.deliver(now, room, event);
+        let draft = Draft { who, room, content, event_uuid };
+        if let Some((fault, verb)) = planted {
+            return self.send_oddly(now, draft, fault, verb);
+        }
+        let stored = self.store(now, draft);
+        let created = stored.created();
+        self.deliver(now, &stored);
         Ok(created)
     }
 
@@ -60,9 +92,7 @@ impl Backend {
         room_id: &str,
         content: &Content,
     ) -> Result<RoomIx, ApiError> {
-        if let Verb::Refuse(error) = self.faults.on_send() {
-            return Err(error);
-        }
+        self.faults.on_send()?;
         let room = self.find_room_of_member(who, room_id)?;
         if self.registry.room(room).archived {
             return Err(ApiError::ROOM_FROZEN);
@@ -84,38 +114,55 @@ impl Backend {
         Some(Created { id: event.id, position })
     }
 
-    fn store(
+    /// Stores it at the next position.
+    pub(super) fn store(&mut self, now: Timestamp, draft: Draft) -> Stored {
+        self.store_as(now, draft, |position| position)
+    }
+
+    /// The same; the event says that it is at what `shown` makes of that position.
+    pub(super) fn store_as(
         &mut self,
         now: Timestamp,
-        who: ParticipantIx,
-        room: RoomIx,
-        content: Content,
-        event_uuid: Option<Uuid>,
-    ) -> Arc<Event> {
-        let id = self.ids.uuid();
-        let origin_ts = self.unix_s(now);
+        draft: Draft,
+        shown: impl FnOnce(Position) -> Position,
+    ) -> Stored {
+        let position = self.registry.tenant(self.registry.room(draft.room).tenant).log.next();
+        let stored = self.event(now, draft, position, shown(position));
+        let shape = self.registry.room_mut(stored.room);
+        let tenant = shape.tenant;
+        shape.positions.push_back(position);
+        shape.high = shape.high.max(stored.event.position);
+        if let Some(uuid) = stored.event.event_uuid {
+            shape.published.insert(uuid, position);
+        }
+        let forgotten = self.registry.tenant_mut(tenant).log.store(Arc::clone(&stored.event));
+        self.forget(forgotten);
+        stored
+    }
+
+    /// An event that says that it is at `shown`, for the place of `position`.
+    pub(super) fn event(
+        &mut self,
+        now: Timestamp,
+        draft: Draft,
+        position: Position,
+        shown: Position,
+    ) -> Stored {
+        let Draft { who, room, content, event_uuid } = draft;
+        let (id, origin_ts) = (self.ids.uuid(), self.unix_s(now));
         let sender = self.registry.participant(who).id;
-        let shape = self.registry.room_mut(room);
-        let (tenant, room_id) = (shape.tenant, shape.id);
-        let position = self.registry.tenant(tenant).log.next();
-        let event = Arc::new(Event {
+        let room_id = self.registry.room(room).id;
+        let event = Event {
             id,
-            position,
+            position: shown,
             room: room_id,
             sender,
             content,
             origin_ts,
             room_ix: room,
             event_uuid,
-        });
-        let shape = self.registry.room_mut(room);
-        shape.positions.push_back(position);
-        if let Some(uuid) = event_uuid {
-            shape.published.insert(uuid, position);
-        }
-        let forgotten = self.registry.tenant_mut(tenant).log.store(Arc::clone(&event));
-        self.forget(forgotten);
-        event
+        };
+        Stored { event: Arc::new(event), room, position }
     }
 
     /// Takes an event that fell out of its tenant's log out of its room as well.
@@ -127,102 +174,6 @@ impl Backend {
             room.published.remove(&uuid);
         }
     }
-
-    fn deliver(&mut self, now: Timestamp, room: RoomIx, event: Arc<Event>) {
-        let hits = self.faults.on_event(event.content.mark().and_then(Mark::coordinates));
-        let omitted = if hits.is_empty() { Vec::new() } else { self.omit(room, &event, &hits) };
-        self.fan_out(now, room, &Outgoing::new(ServerFrame::Message(event)), &omitted);
-        for member in 0..self.registry.room(room).members.len() {
-            let member = self.registry.room(room).members[member];
-            if !self.registry.participant(member).waiters.is_empty() {
-                self.wake_waiters(member);
-            }
-        }
-    }
-
-    /// Lets the faults keep an event from members; answers with those whose streams it must not reach.
-    fn omit(&mut self, room: RoomIx, event: &Event, hits: &[FaultIx]) -> Vec<ParticipantIx> {
-        let Some((room_index, n)) = event.content.mark().and_then(Mark::coordinates) else {
-            return Vec::new();
-        };
-        let mut omitted = Vec::new();
-        for &fault in hits {
-            for &member in &self.registry.room(room).members.clone() {
-                let participant = self.registry.participant_mut(member);
-                if self.faults.on_deliver(fault, &participant.username) == Verb::Pass {
-                    continue;
-                }
-                let hidden = self.faults.on_store(fault, &participant.username) == Verb::Drop;
-                if hidden {
-                    participant.hidden.push(event.position);
-                }
-                let connections = participant.connections.len() as u32;
-                let truth = self.faults.truth_mut(fault);
-                truth.events_omitted += 1;
-                truth.events_hidden += u64::from(hidden);
-                truth.frames_omitted += u64::from(connections);
-                if truth.omissions.len() < Omission::KEPT {
-                    truth.omissions.push(Omission {
-                        username: participant.username.to_string(),
-                        room: room_index,
-                        n,
-                        room_id: event.room,
-                        event_id: event.id,
-                        position: event.position,
-                        hidden,
-                        connections,
-                    });
-                }
-                omitted.push(member);
-            }
-        }
-        omitted
-    }
-
-    /// Puts one frame in the queues of all members' connections, on whatever pod they are.
-    pub(super) fn fan_out(
-        &mut self,
-        now: Timestamp,
-        room: RoomIx,
-        frame: &Arc<Outgoing>,
-        omitted: &[ParticipantIx],
-    ) {
-        for member in 0..self.registry.room(room).members.len() {
-            let member = self.registry.room(room).members[member];
-            if omitted.contains(&member) {
-                continue;
-            }
-            for conn in 0..self.registry.participant(member).connections.len() {
-                let conn = self.registry.participant(member).connections[conn];
-                self.push(now, conn, frame);
-            }
-        }
-    }
-
-    /// Puts a frame in a connection's queue, or drops and counts it.
-    pub(super) fn push(&mut self, now: Timestamp, conn: ConnId, frame: &Arc<Outgoing>) {
-        let Some(connection) = self.connections.get_mut(&conn) else { return };
-        match connection.push(frame, self.config.send_queue) {
-            Pushed::First => self.effects.push_back(Effect::FramesReady(conn)),
-            Pushed::Behind => {}
-            Pushed::Dropped { first } => {
-                self.messages_dropped += 1;
-                self.pods[connection.pod as usize].metrics.dropped();
-                if first {
-                    self.log_fanout_failed(now, conn);
-                }
-            }
-        }
-    }
-
-    /// One line for each time that a queue fills up, however many frames it then refuses.
-    fn log_fanout_failed(&mut self, now: Timestamp, conn: ConnId) {
-        self.fanout_failed += 1;
-        if let Some(connection) = self.connections.remove(&conn) {
-            self.log(now, LogEvent::FanoutFailed, &connection, Some(line::QUEUE_FULL));
-            self.connections.insert(conn, connection);
-        }
-    }
 }
 
 /// Documented: `SW_CONTENT_TOO_LARGE` over 64 KB.
@@ -232,7 +183,9 @@ const CONTENT_MAX: usize = 64 * 1024;
 mod tests {
     use std::time::Duration;
 
-    use super::super::super::config::{Config, Lose, PlantedKind};
+    use super::super::super::config::{Config, PlantedKind};
+    use super::super::super::line::LogEvent;
+    use super::super::super::truth::Deed;
     use super::super::tests_support::*;
     use super::*;
 
@@ -344,9 +297,8 @@ mod tests {
         assert_eq!(page(&mut backend, "ws-000001", 0, 100).events.len(), 8);
         assert_eq!(history_len(&mut backend, "ws-000001", &room), 8);
         let truth = backend.truth();
-        assert_eq!((truth.faults[0].events_omitted, truth.faults[0].events_hidden), (3, 0));
-        assert_eq!(truth.faults[0].frames_omitted, 3);
-        assert_eq!(truth.faults[0].omissions.iter().map(|lost| lost.n).collect::<Vec<_>>(), [3, 4, 5]);
+        assert_eq!((truth.count(Deed::FrameOmitted), truth.count(Deed::EventHidden)), (3, 0));
+        assert_eq!(truth.faults[0].hits.iter().map(|lost| lost.n).collect::<Vec<_>>(), [3, 4, 5]);
     }
 
     #[test]
@@ -357,7 +309,7 @@ mod tests {
         assert_eq!(page(&mut backend, "ws-000001", 0, 100).events.len(), 5);
         assert_eq!(history_len(&mut backend, "ws-000001", &room), 5);
         assert_eq!(page(&mut backend, "ws-000002", 0, 100).events.len(), 8);
-        assert_eq!(backend.truth().faults[0].events_hidden, 3);
+        assert_eq!(backend.truth().count(Deed::EventHidden), 3);
     }
 
     #[test]
@@ -371,13 +323,12 @@ mod tests {
         assert_eq!(publish(&mut backend, "anna", &room, 2), Err(ApiError::NOT_MEMBER));
         assert_eq!(backend.end_fault(at(2), 0), Some(2));
         assert!(publish(&mut backend, "anna", &room, 3).is_ok());
-        assert_eq!(backend.truth().faults[0].publishes_refused, 2);
+        assert_eq!(backend.truth().count(Deed::PublishRefused), 2);
     }
 
     /// Loses numbers 3, 4, 5 of room 0 for client 1.
     fn losing(store: bool) -> Backend {
-        let lose = Lose { username: "ws-000001".into(), room: 0, first: 3, count: 3, store };
-        let mut backend = Backend::new(&Config::with_fault(PlantedKind::Lose(lose), None));
+        let mut backend = Backend::new(&Config::with_fault(PlantedKind::lose(1, 0, 3, 3, store), None));
         assert_eq!(backend.begin_fault(at(0), 0), Some(0));
         backend
     }

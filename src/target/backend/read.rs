@@ -14,6 +14,8 @@ use super::super::page::{
     Direction, HistoryPage, HistoryQuery, Page, SyncQuery, SyncReply, Waiter, WaiterId,
 };
 use super::super::registry::{Membership, Participant, ParticipantIx};
+use super::super::truth::Deed;
+use super::later::{LateAnswer, Task};
 use super::{Backend, Effect};
 
 impl Backend {
@@ -33,7 +35,15 @@ impl Backend {
     ) -> Result<SyncReply, ApiError> {
         let participant = self.admit(now, pod, caller)?;
         let limit = query.limit.clamp(1, SyncQuery::LIMIT_MAX);
-        let page = self.page(participant, query.since, limit);
+        let late = self.refuse_sync(participant, query.since)?;
+        let page = self.answer(participant, query.since, limit);
+        if let Some((fault, by)) = late {
+            self.faults.truth_mut(fault).add(Deed::AnswerLate, 1);
+            self.later.at(now + by, Task::Answer(waiter));
+            self.pods[pod as usize].waiters.insert(waiter);
+            self.late_answers.insert(waiter, LateAnswer { pod, page });
+            return Ok(SyncReply::Waiting);
+        }
         if !page.events.is_empty() || query.timeout.is_zero() {
             return Ok(SyncReply::Page(page));
         }
@@ -94,8 +104,8 @@ impl Backend {
             let Some(Waiter { participant, since, limit, .. }) = self.waiters.get(&waiter).copied() else {
                 continue;
             };
-            let page = self.page(participant, since, limit);
-            if !page.events.is_empty() {
+            if !self.page(participant, since, limit).events.is_empty() {
+                let page = self.answer(participant, since, limit);
                 self.end_wait(waiter);
                 self.effects.push_back(Effect::SyncReady { waiter, page });
             }
@@ -110,13 +120,16 @@ impl Backend {
             }
             self.deadlines.pop_first();
             if let Some(Waiter { participant, since, limit, .. }) = self.end_wait(waiter) {
-                let page = self.page(participant, since, limit);
+                let page = self.answer(participant, since, limit);
                 self.effects.push_back(Effect::SyncReady { waiter, page });
             }
         }
     }
 
     pub(super) fn end_wait(&mut self, id: WaiterId) -> Option<Waiter> {
+        if let Some(late) = self.late_answers.remove(&id) {
+            self.pods[late.pod as usize].waiters.remove(&id);
+        }
         let waiter = self.waiters.remove(&id)?;
         self.deadlines.remove(&(waiter.deadline, id));
         self.pods[waiter.pod as usize].waiters.remove(&id);
@@ -136,7 +149,7 @@ impl Backend {
 
     /// The positions above `since` that a participant may see, ascending: its rooms, merged. The cost is that
     /// of its own rooms, however much happens in others.
-    fn visible_after<'a>(&'a self, participant: &'a Participant, since: Position) -> Merged<'a> {
+    pub(super) fn visible_after<'a>(&'a self, participant: &'a Participant, since: Position) -> Merged<'a> {
         let rooms = participant.memberships.iter().map(|membership| {
             let positions = &self.registry.room(membership.room).positions;
             let first = positions.partition_point(|&position| position <= since);
@@ -152,7 +165,7 @@ impl Backend {
 }
 
 /// The positions of several rooms as one ascending sequence.
-struct Merged<'a> {
+pub(super) struct Merged<'a> {
     participant: &'a Participant,
     rooms: Vec<(&'a Membership, Peekable<Iter<'a, Position>>)>,
 }
@@ -168,7 +181,7 @@ impl Iterator for Merged<'_> {
             });
             let (position, membership, rest) = heads.min_by_key(|&(head, ..)| head)?;
             rest.next();
-            if self.participant.sees(membership, position) {
+            if self.participant.sees_in_sync(membership, position) {
                 return Some(position);
             }
         }

@@ -96,7 +96,7 @@ impl Backend {
         let room = self.find_room_of_member(who, room_id)?;
         let (room_id, participant) = (self.registry.room(room).id, self.registry.participant(who).id);
         let frame = Outgoing::new(ServerFrame::Typing { room: room_id, participant, typing });
-        self.fan_out(now, room, &frame, &[]);
+        self.fan_out(now, room, &frame);
         Ok(())
     }
 
@@ -140,7 +140,7 @@ impl Backend {
     fn tell_members(&mut self, now: Timestamp, who: ParticipantIx, room: RoomIx, joined: bool) {
         let (room_id, participant) = (self.registry.room(room).id, self.registry.participant(who).id);
         let frame = Outgoing::new(ServerFrame::Member { room: room_id, participant, joined });
-        self.fan_out(now, room, &frame, &[]);
+        self.fan_out(now, room, &frame);
     }
 }
 

@@ -1,13 +1,18 @@
 //! Streams: opened, kept alive, ended.
 
+use uuid::Uuid;
+
 use crate::time::Timestamp;
 use crate::wire::{CLOSE_ABORTED, CLOSE_INVALID_TOKEN};
 
+use super::super::affliction::Fate;
 use super::super::caller::{Caller, TokenTrouble};
 use super::super::connection::{ConnId, Connection};
 use super::super::error::ApiError;
 use super::super::frame::{Hello, Outgoing, ServerFrame};
 use super::super::line::{self, LogEvent, LogLine};
+use super::super::truth::Deed;
+use super::planted::Opening;
 use super::{Backend, Effect};
 
 impl Backend {
@@ -28,15 +33,33 @@ impl Backend {
             self.close(now, older, CLOSE_ABORTED, line::DUPLICATE_CONNECTION);
         }
         let session = self.ids.uuid();
-        let connection = Connection::new(pod, participant, token_id, session);
-        self.log(now, LogEvent::Connect, &connection, None);
+        let person = self.registry.participant_mut(participant);
+        person.connections.push(conn);
+        let (number, tenant) = (person.number, person.tenant);
+        let mut connection = Connection::new(pod, participant, token_id, session);
+        connection.since = self.registry.tenant(tenant).log.newest();
         self.connections.insert(conn, connection);
         self.by_token.insert(token_id, conn);
         self.pings.push_back((now + self.config.ping_interval, conn));
-        self.registry.participant_mut(participant).connections.push(conn);
         let tenant = self.tenant_id_of(participant);
         self.pods[pod as usize].opened(conn, tenant);
-        let hello = Hello { session, pod_number: pod + 1, tenant, unix_s: self.unix_s(now) };
+        let Opening { greeted, tenant } = self.afflict_new(now, conn, number);
+        if greeted {
+            self.greet(now, conn, tenant);
+        }
+    }
+
+    /// Says hello, with another tenant's id if one is given.
+    pub(super) fn greet(&mut self, now: Timestamp, conn: ConnId, tenant: Option<Uuid>) {
+        let Some(connection) = self.connections.remove(&conn) else { return };
+        self.log(now, LogEvent::Connect, &connection, None);
+        let hello = Hello {
+            session: connection.session,
+            pod_number: connection.pod + 1,
+            tenant: tenant.unwrap_or_else(|| self.tenant_id_of(connection.participant)),
+            unix_s: self.unix_s(now),
+        };
+        self.connections.insert(conn, connection);
         self.push(now, conn, &Outgoing::new(ServerFrame::Hello(hello)));
     }
 
@@ -44,6 +67,9 @@ impl Backend {
     pub fn pong(&mut self, conn: ConnId) {
         if let Some(connection) = self.connections.get_mut(&conn) {
             connection.unanswered = 0;
+            if let Some(affliction) = &mut connection.affliction {
+                affliction.ponged();
+            }
         }
     }
 
@@ -64,21 +90,35 @@ impl Backend {
                 self.close(now, conn, CLOSE_ABORTED, line::PING_TIMEOUT);
                 continue;
             }
-            connection.unanswered += 1;
-            self.effects.push_back(Effect::Ping(conn));
             // From `now`, not from `due`: the queue stays ascending, and a stalled pod does not ping in bursts.
             self.pings.push_back((now + self.config.ping_interval, conn));
+            if let Some(affliction) = &mut connection.affliction {
+                if let Some(fault) = affliction.unpinged {
+                    self.faults.truth_mut(fault).add(Deed::PingWithheld, 1);
+                    continue;
+                }
+                affliction.pinged();
+            }
+            connection.unanswered += 1;
+            self.effects.push_back(Effect::Ping(conn));
         }
     }
 
     fn close(&mut self, now: Timestamp, conn: ConnId, code: u16, reason: &'static str) {
         self.remove(now, conn, Some(reason));
-        self.effects.push_back(Effect::Close { conn, code, reason });
+        self.effects.push_back(Effect::Close { conn, code, reason: reason.into() });
     }
 
     /// Forgets a connection; with a reason, its pod logs it.
     pub(super) fn remove(&mut self, now: Timestamp, conn: ConnId, reason: Option<&'static str>) {
-        let Some(connection) = self.connections.remove(&conn) else { return };
+        let Some(mut connection) = self.connections.remove(&conn) else { return };
+        for (fault, fate) in connection.affliction.take().map_or_else(Vec::new, |own| own.settle()) {
+            let truth = self.faults.truth_mut(fault);
+            match fate {
+                Fate::NeverWritten(deed) => truth.take_back(deed),
+                Fate::Unproved => truth.unproved += 1,
+            }
+        }
         if self.by_token.get(&connection.token_id) == Some(&conn) {
             self.by_token.remove(&connection.token_id);
         }
@@ -93,7 +133,7 @@ impl Backend {
     /// A token that opens nothing: 4001, after the upgrade.
     fn refuse(&mut self, now: Timestamp, pod: u32, conn: ConnId, error: ApiError) {
         let expired = error == ApiError::EXPIRED_TOKEN;
-        self.effects.push_back(Effect::Close { conn, code: CLOSE_INVALID_TOKEN, reason: error.code });
+        self.effects.push_back(Effect::Close { conn, code: CLOSE_INVALID_TOKEN, reason: error.code.into() });
         self.effects.push_back(Effect::Log(LogLine {
             event: LogEvent::Disconnect,
             at_unix_ms: self.config.epoch_unix_s * 1000 + now.as_nanos() / 1_000_000,
@@ -108,7 +148,7 @@ impl Backend {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::config::{Config, PlantedKind};
+    use super::super::super::config::{Cohort, Config, PlantedKind};
     use super::super::tests_support::*;
     use super::*;
 
@@ -136,7 +176,7 @@ mod tests {
         ];
         for (conn, (caller, wanted)) in (0..).zip(cases) {
             backend.open(at(2), 0, ConnId(conn), caller);
-            assert_eq!(closes(&mut backend), [(conn, 4001, wanted)]);
+            assert_eq!(closes(&mut backend), [(conn, 4001, wanted.into())]);
             assert!(backend.next_frame(ConnId(conn)).is_none(), "no hello");
         }
         assert_eq!(backend.next_wake(), None, "nothing is left of them");
@@ -147,7 +187,7 @@ mod tests {
         let mut backend = small();
         open(&mut backend, "anna", 1, 77);
         open_on(&mut backend, 1, "anna", 2, 77);
-        assert_eq!(closes(&mut backend), [(1, 4003, "duplicate_connection")]);
+        assert_eq!(closes(&mut backend), [(1, 4003, "duplicate_connection".into())]);
         open(&mut backend, "anna", 3, 78);
         assert!(closes(&mut backend).is_empty(), "another token of the same identity is welcome");
         backend.gone(at(1), ConnId(2));
@@ -180,7 +220,7 @@ mod tests {
             backend.pong(ConnId(2));
         }
         backend.tick(at(90));
-        assert_eq!(closes(&mut backend), [(1, 4003, "ping_timeout")]);
+        assert_eq!(closes(&mut backend), [(1, 4003, "ping_timeout".into())]);
         backend.tick(at(120));
         assert_eq!(pings(&mut backend), [2]);
     }
@@ -204,7 +244,7 @@ mod tests {
 
     #[test]
     fn refused_identities_get_4001_and_401_and_the_others_nothing() {
-        let kind = PlantedKind::RejectTokens { share: 0.5, clients: 10 };
+        let kind = PlantedKind::RejectTokens { who: Cohort::Share { share: 0.5, clients: 10 } };
         let mut backend = Backend::new(&Config::with_fault(kind, None));
         backend.begin_fault(at(0), 0).expect("ours");
         for client in 0..10 {
@@ -217,6 +257,6 @@ mod tests {
             assert_eq!(refresh.is_err(), refused.contains(&client));
         }
         let truth = &backend.truth().faults[0];
-        assert_eq!((truth.identities_refused, truth.tokens_refused), (5, 10));
+        assert_eq!((truth.count(Deed::IdentityRefused), truth.count(Deed::TokenRefused)), (5, 10));
     }
 }

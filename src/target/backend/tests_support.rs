@@ -1,5 +1,6 @@
 //! Short words for the tests of the backend: one tenant called `acme`, people by their names.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,6 +81,7 @@ pub(super) fn pull(backend: &mut Backend, conn: u64) -> Vec<ServerFrame> {
             &ServerFrame::Typing { room, participant, typing } => {
                 ServerFrame::Typing { room, participant, typing }
             }
+            &ServerFrame::Strange(strange) => ServerFrame::Strange(strange),
         })
         .collect()
 }
@@ -141,7 +143,7 @@ pub(super) fn ready(backend: &mut Backend) -> Vec<(WaiterId, Page)> {
     effects(backend).into_iter().filter_map(answer).collect()
 }
 
-pub(super) fn closes(backend: &mut Backend) -> Vec<(u64, u16, &'static str)> {
+pub(super) fn closes(backend: &mut Backend) -> Vec<(u64, u16, Cow<'static, str>)> {
     let close = |effect| match effect {
         Effect::Close { conn, code, reason } => Some((conn.0, code, reason)),
         _ => None,

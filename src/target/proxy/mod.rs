@@ -22,7 +22,7 @@ use tokio::task::spawn_local;
 use super::balancer::Balancer;
 use super::clock::Clock;
 use super::config::{Config, PlantedFault, PlantedKind};
-use super::truth::{FaultTruth, Truth};
+use super::truth::{Deed, FaultTruth, Truth};
 use tunnel::{Meter, Side};
 
 /// A balancer, listening on the loopback. Lives inside a [`tokio::task::LocalSet`].
@@ -144,7 +144,7 @@ impl Shared {
         let cut = self.tunnels.borrow().values().filter(idle).filter(|meter| meter.cut()).count() as u64;
         self.streams_cut.set(self.streams_cut.get() + cut);
         if let Some(own) = self.faults.borrow_mut().iter_mut().find(|own| own.active) {
-            own.truth.streams_cut += cut;
+            own.truth.add(Deed::StreamCut, cut);
         }
     }
 }

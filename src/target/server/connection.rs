@@ -73,6 +73,10 @@ async fn respond(
         Ok(route) => api::answer(shared, pod, route, request).await,
         Err(error) => Err(error),
     };
+    if matches!(result, Err(ApiError::NO_ANSWER)) {
+        // The task ends with the connection, when the client has given up waiting, or its pod with it.
+        return std::future::pending().await;
+    }
     let reply = result.unwrap_or_else(reply::error);
     let status = reply.status().as_u16();
     shared.with(|backend, now| backend.served(pod, label, method, status, now - began));

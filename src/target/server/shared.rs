@@ -128,6 +128,7 @@ impl Shared {
                 Effect::Close { conn, code, reason } => {
                     self.to_stream(conn, |signal| signal.end(End::Close { code, reason }));
                 }
+                Effect::Fin(conn) => self.to_stream(conn, |signal| signal.end(End::Fin)),
                 Effect::Reset(conn) => self.to_stream(conn, |signal| signal.end(End::Reset)),
                 Effect::SyncReady { waiter, page } => {
                     if let Some(answer) = self.polls.borrow_mut().remove(&waiter) {

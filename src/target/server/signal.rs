@@ -1,13 +1,16 @@
 //! How the backend reaches the task of one stream.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::task::{Context, Waker};
 
 /// How the backend ends a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum End {
     /// With this close frame.
-    Close { code: u16, reason: &'static str },
+    Close { code: u16, reason: Cow<'static, str> },
+    /// In order, but without a close frame.
+    Fin,
     /// Without a word.
     Reset,
 }
@@ -17,7 +20,7 @@ pub(super) enum End {
 pub(super) struct Signal {
     waker: RefCell<Option<Waker>>,
     ping: Cell<bool>,
-    end: Cell<Option<End>>,
+    end: RefCell<Option<End>>,
 }
 
 impl Signal {
@@ -34,7 +37,7 @@ impl Signal {
     }
 
     pub(super) fn end(&self, end: End) {
-        self.end.set(Some(end));
+        *self.end.borrow_mut() = Some(end);
         self.wake();
     }
 

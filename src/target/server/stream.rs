@@ -6,13 +6,17 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures::{Sink as _, SinkExt as _, Stream as _, StreamExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
+use crate::profile::Strange;
+
 use super::super::caller::{Caller, TokenTrouble};
 use super::super::connection::ConnId;
+use super::super::frame::{OVERSIZED, ServerFrame};
 use super::shared::Shared;
 use super::signal::{End, Signal};
 use super::socket::Socket;
@@ -32,8 +36,9 @@ pub(super) async fn run(
     shared.remove_stream(conn);
     match how {
         Over::Ended(End::Reset) => socket.get_ref().reset_on_drop(),
+        Over::Ended(End::Fin) => Box::pin(fin(&mut socket)).await,
         Over::Ended(End::Close { code, reason }) => {
-            let frame = CloseFrame { code: code.into(), reason: reason.into() };
+            let frame = CloseFrame { code: code.into(), reason: reason.into_owned().into() };
             // Boxed: it would make every quiet stream's task larger.
             Box::pin(part(&mut socket, Some(Message::Close(Some(frame))))).await;
         }
@@ -111,7 +116,11 @@ fn write(
             let Some(frame) = shared.with(|backend, _| backend.next_frame(conn)) else { break };
             let text = frame.encoded();
             batch += text.len();
-            if socket.as_mut().start_send(Message::Text(text)).is_err() {
+            let message = match frame.frame() {
+                ServerFrame::Strange(Strange::Binary) => Message::Binary(text.into()),
+                _ => Message::Text(text),
+            };
+            if socket.as_mut().start_send(message).is_err() {
                 return Poll::Ready(Over::Broken);
             }
         }
@@ -140,6 +149,22 @@ async fn part(socket: &mut WebSocketStream<Socket>, close: Option<Message>) {
     }
 }
 
+/// Ends the connection with FIN and waits a little for the other side's: what it has sent meanwhile must not turn
+/// the end into a reset.
+async fn fin(socket: &mut WebSocketStream<Socket>) {
+    let life = std::sync::Arc::clone(socket.get_ref().life());
+    let goodbye = async {
+        if socket.get_mut().shutdown().await.is_ok() {
+            while let Some(Ok(_)) = socket.next().await {}
+        }
+    };
+    tokio::select! {
+        () = goodbye => {}
+        () = tokio::time::sleep(CLOSE_PATIENCE) => {}
+        () = life.ended() => {}
+    }
+}
+
 /// `{"type":"pong"}`, the answer to a JSON ping; whatever else is in it.
 fn is_json_pong(text: &str) -> bool {
     #[derive(serde::Deserialize)]
@@ -151,8 +176,9 @@ fn is_json_pong(text: &str) -> bool {
 
 const READ_BUFFER: usize = 512;
 const BATCH_BYTES: usize = 4 * 1024;
-/// A batch, its last frame of at most 64 KB of content, and what control frames need.
-const MAX_UNWRITTEN: usize = 128 * 1024;
+/// A batch, its last frame (at most 64 KB of content, or a planted one that is too large), and what control frames
+/// need. It is a bound, not a buffer.
+const MAX_UNWRITTEN: usize = 128 * 1024 + OVERSIZED;
 const CLIENT_FRAME_MAX: usize = 4 * 1024;
 /// How long the other side may take to answer a close frame.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);

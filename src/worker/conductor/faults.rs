@@ -6,7 +6,7 @@ use rand::Rng as _;
 
 use super::{Command, Conductor, LineFault};
 use crate::collector::collected::FaultRecord;
-use crate::profile::{Fault, FaultKind, Profile};
+use crate::profile::{Fault, FaultKind, Line, Profile, Who};
 use crate::time::Timestamp;
 
 /// The faults of a run.
@@ -25,7 +25,7 @@ struct Entry {
     began_at: Option<Timestamp>,
     ended_at: Option<Timestamp>,
     affected: Option<u64>,
-    /// Clients that went silent, to let them speak again.
+    /// Clients that were hit, to end it for them again.
     hit: Vec<u32>,
 }
 
@@ -131,20 +131,17 @@ impl Conductor {
     fn begin_fault(&mut self, now: Timestamp, index: usize) {
         let fault = index as u32;
         let kind = self.profile.faults[index].kind.clone();
-        let line = match kind {
-            FaultKind::Reset(share) => Some((share, LineFault::Reset)),
-            FaultKind::Silent(share) => Some((share, LineFault::Silence)),
-            FaultKind::ExpireToken(share) => Some((share, LineFault::ExpireToken)),
+        let line = match &kind {
+            FaultKind::Line(who, line) => Some((self.choose(index, who, *line), begins(*line))),
             _ => None,
         };
-        let instant = matches!(kind, FaultKind::Reset(_) | FaultKind::ExpireToken(_));
-        let clients = line.map_or_else(Vec::new, |(share, _)| self.choose(index, share.0));
+        let instant = kind.is_instant();
         let entry = &mut self.faults.entries[index];
         entry.state = if instant { State::Over } else { State::InForce };
         entry.began_at = Some(now);
         entry.ended_at = instant.then_some(now);
         let command = match line {
-            Some((_, line)) => {
+            Some((clients, line)) => {
                 entry.hit.clone_from(&clients);
                 entry.affected = Some(0);
                 Command::Plant { fault, clients, line }
@@ -160,24 +157,62 @@ impl Conductor {
         entry.state = State::Over;
         entry.ended_at = Some(now);
         let clients = std::mem::take(&mut entry.hit);
-        self.outbox.push_back(if self.profile.faults[index].kind.is_target_side() {
-            Command::Target { fault, begin: false }
-        } else {
-            Command::Plant { fault, clients, line: LineFault::Unsilence }
-        });
+        match self.profile.faults[index].kind {
+            FaultKind::Line(_, line) => {
+                let undo = ends(line).map(|line| Command::Plant { fault, clients, line });
+                self.outbox.extend(undo);
+            }
+            _ => self.outbox.push_back(Command::Target { fault, begin: false }),
+        }
     }
 
-    /// This share of the live clients, drawn by seed.
-    fn choose(&self, index: usize, share: f64) -> Vec<u32> {
-        let connections = &self.collector.connections;
-        let live = (0..self.plan.population.clients()).filter(|&client| connections.is_live(client));
-        let draw =
-            |client: u32| self.plan.seed.stream("fault", [index as u64, u64::from(client), 0]).next_u64();
-        let mut drawn: Vec<(u64, u32)> = live.map(|client| (draw(client), client)).collect();
-        drawn.sort_unstable();
-        drawn.truncate((share * drawn.len() as f64).round() as usize);
-        let mut clients: Vec<u32> = drawn.into_iter().map(|(_, client)| client).collect();
-        clients.sort_unstable();
-        clients
+    /// Of the clients that are live (for an outage: of all that try to be), those who are meant, ascending.
+    fn choose(&self, index: usize, who: &Who, line: Line) -> Vec<u32> {
+        let (people, connections) = (&self.plan.population, &self.collector.connections);
+        let there = |client: &u32| match line {
+            Line::Outage { .. } => connections.is_trying(*client),
+            _ => connections.is_live(*client),
+        };
+        let all = (0..people.clients()).filter(there);
+        match who {
+            Who::Tenant(tenant) => all.filter(|&client| people.tenant_of(client) == *tenant).collect(),
+            Who::Clients(named) => all.filter(|client| named.contains(client)).collect(),
+            Who::Share(share) => {
+                let seed = self.plan.seed;
+                let draw =
+                    |client: u32| seed.stream("fault", [index as u64, u64::from(client), 0]).next_u64();
+                let mut drawn: Vec<(u64, u32)> = all.map(|client| (draw(client), client)).collect();
+                drawn.sort_unstable();
+                drawn.truncate((share.0 * drawn.len() as f64).round() as usize);
+                let mut clients: Vec<u32> = drawn.into_iter().map(|(_, client)| client).collect();
+                clients.sort_unstable();
+                clients
+            }
+        }
+    }
+}
+
+/// What is done when it begins.
+fn begins(line: Line) -> LineFault {
+    match line {
+        Line::Reset => LineFault::Reset,
+        Line::Cut => LineFault::Close,
+        Line::Silent => LineFault::Silence,
+        Line::ExpireToken => LineFault::ExpireToken,
+        Line::SlowReader(by) => LineFault::Slow(by),
+        Line::NoPongs => LineFault::Mute,
+        Line::SameToken => LineFault::SameToken,
+        Line::Outage { sync } => LineFault::Outage { sync },
+    }
+}
+
+/// What is done when it ends; `None`: it was over at once.
+fn ends(line: Line) -> Option<LineFault> {
+    match line {
+        Line::Silent => Some(LineFault::Unsilence),
+        Line::SlowReader(_) => Some(LineFault::Unslow),
+        Line::NoPongs => Some(LineFault::Unmute),
+        Line::Outage { .. } => Some(LineFault::Restore),
+        Line::Reset | Line::Cut | Line::ExpireToken | Line::SameToken => None,
     }
 }

@@ -50,11 +50,13 @@ pub enum Command {
     Finished,
 }
 
-/// What the network does to a client, by plan; no session is told.
+/// What the network (or the client's own process) does to a client, by plan; no session is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineFault {
     /// Reset the stream's connection.
     Reset,
+    /// End it in order, without a close frame.
+    Close,
     /// From now on nothing passes on the connection that is open now, either way; the socket stays open.
     Silence,
     /// Let the black holes of [`LineFault::Silence`] that are still open go on passing (nothing is replayed to
@@ -62,6 +64,24 @@ pub enum LineFault {
     Unsilence,
     /// Replace the client's access token by an expired one, then reset the connection.
     ExpireToken,
+    /// From now on read the connection that is open now only once in this time; what is read then is `late`.
+    Slow(Duration),
+    /// Read the connections of [`LineFault::Slow`] that are still open as they come again.
+    Unslow,
+    /// From now on no pong leaves on the connection that is open now.
+    Mute,
+    /// Let pongs leave again on the connections of [`LineFault::Mute`] that are still open.
+    Unmute,
+    /// Open a second stream with the client's token, wait for its hello and leave in good order.
+    SameToken,
+    /// Reset the connection; until [`LineFault::Restore`] no stream opens, and with `sync` false every request
+    /// of the client (not those in its name by publishers and audit) fails as on a dead network.
+    Outage {
+        /// Requests go through.
+        sync: bool,
+    },
+    /// Ends [`LineFault::Outage`].
+    Restore,
 }
 
 /// One attempt at one publish. Every attempt of a publish carries the same body.

@@ -8,8 +8,8 @@ use crate::driver::clock::Clock;
 use crate::profile::{BalancerMode, Profile};
 use crate::report::run::{RunError, RunOptions};
 use crate::secret::Secret;
-use crate::target::Config;
 use crate::target::process::{Embedded, ProcessError, SpawnOptions};
+use crate::target::{Config, Truth};
 
 /// Either of the two.
 pub(super) struct Ground {
@@ -124,10 +124,14 @@ impl Ground {
         embedded.as_mut()?.ended().now_or_never()
     }
 
+    /// What the planted faults have done so far; nobody knows that of a deployment.
+    pub(super) async fn truth(&self) -> Option<Truth> {
+        self.embedded.lock().await.as_mut()?.truth().await.ok()
+    }
+
     /// Log lines `ws.fanout_failed`; a deployment's log is not seen.
     pub(super) async fn fanout_failed(&self) -> Option<u64> {
-        let mut embedded = self.embedded.lock().await;
-        embedded.as_mut()?.truth().await.ok().map(|truth| truth.fanout_failed)
+        self.truth().await.map(|truth| truth.fanout_failed)
     }
 
     /// Ends what was started for the run.

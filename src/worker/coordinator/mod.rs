@@ -17,6 +17,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::select;
 use tokio::time::{sleep, sleep_until, timeout};
 
+use crate::collector::collected::IntervalRow;
 use crate::driver::clock::Clock;
 use crate::driver::fleet::Fleet;
 use crate::profile::Profile;
@@ -67,9 +68,18 @@ async fn coordinate(
         () = signals.next() => return Err(RunError::Interrupted),
     };
     let Prepared { ground, fleet, stage, scraper, mut recorder, probe, loopback } = prepared;
-    let mut course =
-        Course { profile: &profile, stage: &stage, scraper: &scraper, recorder: &mut recorder, observer };
+    let mut course = Course {
+        profile: &profile,
+        stage: &stage,
+        scraper: &scraper,
+        recorder: &mut recorder,
+        observer,
+        told: IntervalRow::default(),
+    };
     course.play(&probe, &mut signals).await?;
+
+    // Before anyone leaves: what an open connection has not been seen to read, it may still read.
+    let truth = ground.truth().await;
 
     course.observer.note("everyone leaves");
     let hurried = select! {
@@ -105,7 +115,7 @@ async fn coordinate(
     let findings = stage.ask(|_, conductor| conductor.take_findings());
     let interrupted = hurried || last.collected.harness.interrupted;
     let (summary, directory) = recorder.finish(findings, &last).map_err(RunError::internal)?;
-    Ok(RunOutcome { summary, directory, interrupted })
+    Ok(RunOutcome { summary, directory, interrupted, truth })
 }
 
 async fn disband(profile: &Profile, stage: &Rc<Stage>, fleet: &Rc<Fleet>, loopback: bool) {
@@ -126,6 +136,8 @@ struct Course<'a> {
     scraper: &'a Rc<Scraper>,
     recorder: &'a mut Recorder,
     observer: &'a mut dyn RunObserver,
+    /// The row that `run.log` last spoke of.
+    told: IntervalRow,
 }
 
 impl Course<'_> {
@@ -189,9 +201,33 @@ impl Course<'_> {
         });
         let length = now.since(begun);
         self.observer.interval(&ProgressView::from_row(&row, length, progress.time_left, progress.missed));
+        self.log_changes(&row);
         let so_far = self.snapshot();
         self.recorder.record(Job::Interval(Box::new(Interval { row, length, latencies, findings, so_far })));
         now
+    }
+
+    /// What a person would look for in `run.log`: when a phase or a fault began, when connections were lost.
+    fn log_changes(&mut self, row: &IntervalRow) {
+        let (live, wanted) = (row.clients_live, row.clients_wanted);
+        if row.phase != self.told.phase {
+            self.recorder.log("phase", format!("{}: {live} of {wanted} clients live", row.phase));
+        }
+        if row.faults != self.told.faults {
+            let faults = if row.faults.is_empty() { "none" } else { &row.faults };
+            self.recorder.log("faults", format!("in force: {faults}"));
+        }
+        if row.disconnects > 0 || row.connect_failures > 0 {
+            let (lost, failed, back) = (row.disconnects, row.connect_failures, row.reconnects);
+            let line = format!(
+                "{lost} disconnects, {failed} failed attempts, {back} reconnects; {live} of {wanted} live"
+            );
+            self.recorder.log("connections", line);
+        }
+        if row.missed_after_bridging > 0 {
+            self.recorder.log("missed", format!("{} events missed for good", row.missed_after_bridging));
+        }
+        self.told = row.clone();
     }
 
     fn snapshot(&self) -> Snapshot {

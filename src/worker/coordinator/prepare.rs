@@ -219,3 +219,25 @@ fn birth(profile: &Arc<Profile>, run: Uuid, population: Population, positions: V
         Session::new(Arc::clone(&settings), position, life, seed.stream("session", [u64::from(client), 0, 0]))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::session::TokenLife;
+
+    #[test]
+    fn a_client_starts_behind_the_highest_marker_of_its_tenant_or_at_zero() {
+        let text = "name = \"t\"\n[population]\ntenants = 2\nclients = 4\n\
+                    [[phase]]\nname = \"ramp\"\nduration = \"1s\"\nclients = \"100%\"\n";
+        let mut profile = crate::profile::parse(text, "test.toml", &[]).expect("a good profile").profile;
+        for (start, expected) in [(ClientStart::Marker, [7, 9, 7, 9]), (ClientStart::Zero, [0; 4])] {
+            profile.client.start = start;
+            let (people, shared) = (Population::new(&profile.population), Arc::new(profile.clone()));
+            let birth = birth(&shared, Uuid::nil(), people, vec![7, 9]);
+            let life = TokenLife { issued: crate::time::Timestamp::ZERO, life: Duration::from_secs(60) };
+            assert_eq!([0, 1, 2, 3].map(|client| birth(client, life).position()), expected);
+        }
+    }
+}
