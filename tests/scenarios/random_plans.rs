@@ -9,7 +9,9 @@
 //!
 //! A disagreement prints the number, what differs, the command that repeats it, and a plan made small, as a profile.
 
-use wavesoak::profile::Profile;
+use std::collections::BTreeSet;
+
+use wavesoak::profile::{FaultKind, Profile};
 
 use crate::asked::{asked, over_numbers, say};
 use crate::compare::disagreements;
@@ -81,6 +83,16 @@ fn drop_equal(table: &mut toml::Table, plain: &toml::Table) {
         }
         (value, plain) => Some(&*value) != plain,
     });
+}
+
+#[test]
+fn every_kind_of_fault_is_drawn() {
+    let drawn: BTreeSet<&str> = (0..PLANS)
+        .flat_map(|number| random_profile(number).faults)
+        .map(|fault| fault.kind.name())
+        .collect();
+    let missing: Vec<_> = FaultKind::NAMES.iter().filter(|name| !drawn.contains(*name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 #[test]
