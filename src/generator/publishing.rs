@@ -208,15 +208,22 @@ impl Publishing {
         self.waiting.is_empty() && self.in_flight.is_empty() && self.resting.is_empty()
     }
 
+    /// The books are closed: what has no answer by now will have none, and nobody knows what became of it.
+    pub fn abandon(&mut self) {
+        self.stop();
+        for flight in std::mem::take(&mut self.in_flight).into_values() {
+            self.end(flight, Outcome::Unknown);
+        }
+    }
+
     /// Gives up what has not left yet (a run that is cut short).
     pub fn stop(&mut self) {
         for waiting in std::mem::take(&mut self.waiting) {
             self.ended.push_back(waiting.unsent(true));
         }
         for flight in std::mem::take(&mut self.resting).into_values() {
-            let outcome =
-                if flight.publication.first_sent.is_some() { Outcome::Unknown } else { Outcome::Unsent };
-            self.end(flight, outcome);
+            let left = flight.doubtful || flight.publication.first_sent.is_some();
+            self.end(flight, if left { Outcome::Unknown } else { Outcome::Unsent });
         }
     }
 

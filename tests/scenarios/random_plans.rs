@@ -9,7 +9,7 @@
 //!
 //! A disagreement prints the number, what differs, the command that repeats it, and a plan made small, as a profile.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wavesoak::profile::{FaultKind, Profile};
 
@@ -24,6 +24,8 @@ const PLANS: u64 = 400;
 const TRIES: u32 = 3_000;
 /// Disagreements that are shrunk and shown.
 const SHOWN: usize = 3;
+/// Disagreements that are told apart by what differs.
+const TALLIED: usize = 1_000;
 
 #[test]
 fn random_plans() {
@@ -35,10 +37,23 @@ fn random_plans() {
         over_numbers(numbers.clone(), threads, |number| !disagreements(&random_profile(number)).is_empty());
     let count = failed.len();
     say(&format!("random plans: {plans} plans, {count} disagreements, seeds {numbers:?}, {took:.1?}"));
+    tally(&failed);
     for &number in failed.iter().take(SHOWN) {
         show(number);
     }
     assert!(failed.is_empty(), "the ledger and the oracle disagree on the plans {failed:?}");
+}
+
+/// What the plans that disagree disagree in, with the plans of each.
+fn tally(failed: &[u64]) {
+    let mut plans: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for &number in failed.iter().take(TALLIED) {
+        let kinds: BTreeSet<String> = kinds(&disagreements(&random_profile(number))).into_iter().collect();
+        plans.entry(kinds.into_iter().collect::<Vec<_>>().join(", ")).or_default().push(number);
+    }
+    for (kinds, numbers) in plans {
+        println!("{kinds}: {} plans, as {:?}", numbers.len(), &numbers[..numbers.len().min(8)]);
+    }
 }
 
 fn show(number: u64) {

@@ -73,9 +73,10 @@ use wavesoak::time::Timestamp;
 
 use client::{Bridge, Client, Connection, Proof, Span};
 use places::{Place, Verdict};
-use publishes::{Publishes, State};
+use publishes::{Facts, Publishes, State};
 
-pub(crate) use audit::Stores;
+pub(crate) use audit::{COUNTS as AUDIT_COUNTS, Range, Stores};
+pub(crate) use publishes::Outcomes;
 
 /// An event: room and sequence number.
 pub(crate) type Key = (u32, u32);
@@ -87,6 +88,8 @@ pub(crate) struct Judged {
     pub(crate) deliveries: Vec<Deliveries>,
     /// By tenant.
     pub(crate) double_stored: Vec<u64>,
+    /// By tenant: what became of the publishes of which an attempt left.
+    pub(crate) outcomes: Vec<Outcomes>,
     /// Every event that was missed, by client and event.
     pub(crate) missed: BTreeMap<(u32, Key), Missed>,
     /// What the audit must have found for them.
@@ -102,6 +105,9 @@ pub(crate) struct Missed {
     pub(crate) place: &'static str,
     /// It was so no earlier than then.
     after: Timestamp,
+    /// Its position lies in `low..=high`.
+    low: u64,
+    high: u64,
 }
 
 /// Judges a run.
@@ -128,7 +134,8 @@ pub(crate) fn judge(profile: &Profile, trace: &Trace) -> Judged {
     let Court { deliveries, missed, positions, publishes, .. } = court;
     let stores = Stores::of(trace, &people, &missed);
     let double_stored = publishes.double_stored();
-    Judged { deliveries, double_stored, missed, stores, positions }
+    let outcomes = publishes.outcomes();
+    Judged { deliveries, double_stored, outcomes, missed, stores, positions }
 }
 
 /// The state of the proceedings.
@@ -314,7 +321,7 @@ impl Court<'_> {
         let verdict =
             known.map(|facts| Verdict::of(&facts, &self.clients[client as usize], self.now, self.bound));
         if let (Some(place), Some(facts)) = (verdict.and_then(|verdict| verdict.final_place), known) {
-            self.miss(client, key, place, facts.acked);
+            self.miss(client, key, place, &facts);
             self.deliveries[tenant].resurrected += 1;
             let state = &mut self.clients[client as usize];
             state.span_mut().resurrected.insert(key);
@@ -364,12 +371,13 @@ impl Court<'_> {
         state.took(key, channel, false);
     }
 
-    fn miss(&mut self, client: u32, key: Key, place: Place, acked: Timestamp) {
+    fn miss(&mut self, client: u32, key: Key, place: Place, facts: &Facts) {
         let deliveries = &mut self.deliveries[self.people.tenant_of(client) as usize];
         deliveries.missed_after_bridging += 1;
         deliveries.stream_omitted += u64::from(place == Place::OnStream);
         *place.count(deliveries) += 1;
-        self.missed.insert((client, key), Missed { place: place.name(), after: acked });
+        let Facts { acked: after, low, high, .. } = *facts;
+        self.missed.insert((client, key), Missed { place: place.name(), after, low, high });
         self.clients[client as usize].span_mut().missed.insert(key);
     }
 
@@ -402,7 +410,7 @@ impl Court<'_> {
                     let verdict = Verdict::of(&facts, &self.clients[client as usize], self.now, self.bound);
                     let omitted = verdict.omitted_before || verdict.omitted_by_live;
                     match verdict.final_place.or(connected.then_some(verdict.place)) {
-                        Some(place) => self.miss(client, key, place, facts.acked),
+                        Some(place) => self.miss(client, key, place, &facts),
                         None => {
                             let deliveries = &mut self.deliveries[tenant];
                             deliveries.undecided += 1;

@@ -70,6 +70,15 @@ pub(super) struct Facts {
     pub(super) high: u64,
 }
 
+/// What became of the publishes of a tenant of which an attempt left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Outcomes {
+    pub(crate) acknowledged: u64,
+    pub(crate) rejected: u64,
+    pub(crate) unknown: u64,
+    pub(crate) unsent: u64,
+}
+
 impl Publishes {
     pub(super) fn of(trace: &Trace, people: &Population) -> Self {
         let (by_key, floors) = (BTreeMap::new(), BTreeMap::new());
@@ -134,6 +143,22 @@ impl Publishes {
                 u64::from(publish.copies_before(usize::MAX, self.closed) > 1);
         }
         counts
+    }
+
+    /// By tenant, when the books are closed; what has no end by then is unknown.
+    pub(super) fn outcomes(&self) -> Vec<Outcomes> {
+        let mut outcomes = vec![Outcomes::default(); self.people.tenants() as usize];
+        for (key, publish) in &self.by_key {
+            let outcomes = &mut outcomes[self.people.tenant_of_room(key.0) as usize];
+            let never_left = publish.replies.iter().all(|reply| reply.2 == Reply::NotWritten);
+            *match publish.state_at(self.closed) {
+                State::Acknowledged => &mut outcomes.acknowledged,
+                State::Refused if never_left => &mut outcomes.unsent,
+                State::Refused => &mut outcomes.rejected,
+                State::Pending | State::Unknown => &mut outcomes.unknown,
+            } += 1;
+        }
+        outcomes
     }
 
     /// Rejected or never sent, as far as is known when the books are closed.
