@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use wavesoak::collector::collected::Publishes;
+use wavesoak::collector::collected::{Deliveries, Publishes};
 use wavesoak::profile::{FaultKind, Profile, Publish, Sync};
 use wavesoak::simulator::trace::Trace;
 use wavesoak::simulator::{Simulated, simulate_traced};
@@ -13,13 +13,34 @@ use wavesoak::time::Timestamp;
 
 use crate::oracle::{self, AUDIT_COUNTS, Judged, Outcomes, Range};
 
-/// Plays a profile and says in what the ledger and the oracle differ: nothing, one hopes. A panic is told as well.
-pub(crate) fn disagreements(profile: &Profile) -> Vec<String> {
+/// A profile that was played and judged.
+#[derive(Debug, Default)]
+pub(crate) struct Played {
+    /// In what the ledger and the oracle differ: nothing, one hopes. A panic is told as well.
+    pub(crate) wrong: Vec<String>,
+    /// What the ledger counted.
+    pub(crate) counted: Deliveries,
+    /// The ledger hit one of its stated bounds. It is judged as strictly all the same.
+    pub(crate) at_bounds: bool,
+}
+
+/// Plays a profile and holds the ledger against the oracle.
+pub(crate) fn played(profile: &Profile) -> Played {
+    let wrong = |line: String| Played { wrong: vec![line], ..Played::default() };
     let play = || match simulate_traced(profile) {
-        Ok((run, trace)) => compare(profile, &run, &trace),
-        Err(error) => vec![error.to_string()],
+        Ok((run, trace)) => Played {
+            wrong: compare(profile, &run, &trace),
+            counted: run.collected.deliveries,
+            at_bounds: run.collected.harness.refused.keys().any(|bound| bound.starts_with("ledger_")),
+        },
+        Err(error) => wrong(error.to_string()),
     };
-    catch_unwind(AssertUnwindSafe(play)).unwrap_or_else(|_| vec!["panic: see above".to_owned()])
+    catch_unwind(AssertUnwindSafe(play)).unwrap_or_else(|_| wrong("panic: see above".to_owned()))
+}
+
+/// In what they differ.
+pub(crate) fn disagreements(profile: &Profile) -> Vec<String> {
+    played(profile).wrong
 }
 
 fn compare(profile: &Profile, run: &Simulated, trace: &Trace) -> Vec<String> {
@@ -100,7 +121,10 @@ fn stores(
 /// The server's store says the same in the end as it said to the audit, unless something is planted that changes it.
 fn changed_stores(profile: &Profile, judged: &Judged) -> Option<String> {
     let changes = |kind: &FaultKind| {
-        matches!(kind, FaultKind::Publish(_, Publish::CommitLate(_)) | FaultKind::Sync(_, Sync::Retain { .. }))
+        matches!(
+            kind,
+            FaultKind::Publish(_, Publish::CommitLate(_)) | FaultKind::Sync(_, Sync::Retain { .. })
+        )
     };
     let may_change = profile.target.embedded.retention < 1_000_000
         || profile.faults.iter().any(|fault| changes(&fault.kind));
@@ -115,7 +139,9 @@ fn outcomes(p: &Publishes, judged: Outcomes) -> Option<String> {
     let never_left = p.intended - (acknowledged + rejected + unknown + unsent);
     let told = (p.sent, p.unsent, p.acknowledged, p.rejected, p.unknown);
     let should = (acknowledged + rejected + unknown, unsent + never_left, acknowledged, rejected, unknown);
-    (told != should).then(|| format!("publishes: {told:?}, the oracle (sent, unsent, acknowledged, rejected, unknown) {should:?}"))
+    (told != should).then(|| {
+        format!("publishes: {told:?}, the oracle (sent, unsent, acknowledged, rejected, unknown) {should:?}")
+    })
 }
 
 pub(crate) fn unbalanced(told: &Map<String, Value>) -> impl Iterator<Item = &'static str> {

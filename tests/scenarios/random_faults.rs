@@ -16,7 +16,7 @@ use crate::random_profile::{Draw, millis};
 pub(crate) fn faults(draw: &mut Draw, profile: &mut Profile) {
     let end: f64 = profile.phases.iter().map(|phase| phase.duration.as_secs_f64()).sum();
     let weights: u32 = KINDS.iter().map(|(weight, _)| weight).sum();
-    for index in 0..draw.pick(&[0, 1, 1, 2, 3, 4, 6]) {
+    for index in 0..draw.pick(&[0, 1, 2, 3, 4, 6, 8]) {
         let mut drawn = draw.from(0, weights - 1);
         let kind = KINDS.iter().find(|(weight, _)| {
             let hit = drawn < *weight;
@@ -81,7 +81,7 @@ const KINDS: &[(u32, Make)] = &[
         let by = draw.time(&[0.05, 0.5, 3.0]);
         Some(FaultKind::Delivery(events(draw, profile), Delivery::Late(by)))
     }),
-    (2, leak),
+    (4, leak),
     (2, |draw, profile| Some(FaultKind::Delivery(events(draw, profile), Delivery::HideFromSync))),
     // Publishes.
     (2, |draw, profile| {
@@ -173,23 +173,22 @@ fn events(draw: &mut Draw, profile: &Profile) -> Events {
     Events::Coordinates(Coordinates {
         client: draw.from(0, profile.population.clients - 1),
         room: draw.from(0, profile.population.rooms_per_client - 1),
-        first: draw.from(0, 40),
+        first: draw.from(0, 20),
         count: draw.from(1, 30),
     })
 }
 
 /// To somebody who is not in the room, if there is anybody; a share of all events goes to whoever is drawn.
 fn leak(draw: &mut Draw, profile: &Profile) -> Option<FaultKind> {
-    let (events, to) = (events(draw, profile), draw.from(0, profile.population.clients - 1));
+    let events = events(draw, profile);
     let people = Population::new(&profile.population);
-    let member = match events {
-        Events::Share(_) => false,
-        Events::Coordinates(at) => {
-            let room = people.rooms_of(at.client).nth(at.room as usize)?;
-            people.slot_of(to, room).is_some()
-        }
+    let room = match events {
+        Events::Share(_) => None,
+        Events::Coordinates(at) => people.rooms_of(at.client).nth(at.room as usize),
     };
-    (!member).then_some(FaultKind::Delivery(events, Delivery::Leak { to }))
+    let is_stranger = |client: &u32| room.is_none_or(|room| people.slot_of(*client, room).is_none());
+    let strangers: Vec<u32> = (0..people.clients()).filter(is_stranger).collect();
+    (!strangers.is_empty()).then(|| FaultKind::Delivery(events, Delivery::Leak { to: draw.pick(&strangers) }))
 }
 
 fn pod(draw: &mut Draw, profile: &Profile) -> Option<u32> {

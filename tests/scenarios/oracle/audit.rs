@@ -118,9 +118,7 @@ impl Looks {
 
     fn read(&mut self, fetch: Fetch, messages: &[Message], key: Key, missed: &Missed) {
         let (shown, passed, from, limit) = match fetch {
-            Fetch::Sync { since, limit } => {
-                (&mut self.shown_by_sync, &mut self.passed_by_sync, since, limit)
-            }
+            Fetch::Sync { since, limit } => (&mut self.shown_by_sync, &mut self.passed_by_sync, since, limit),
             Fetch::History { room, from, limit } if room == key.0 => {
                 (&mut self.shown_by_history, &mut self.passed_by_history, from, limit)
             }
@@ -138,8 +136,7 @@ impl Looks {
 
 /// What was said of each missed event; and whether a page did not come.
 fn looks(trace: &Trace, missed: &BTreeMap<(u32, Key), Missed>) -> (BTreeMap<(u32, Key), Looks>, bool) {
-    let mut looks: BTreeMap<(u32, Key), Looks> =
-        missed.keys().map(|&at| (at, Looks::default())).collect();
+    let mut looks: BTreeMap<(u32, Key), Looks> = missed.keys().map(|&at| (at, Looks::default())).collect();
     let (mut fetches, mut troubled) = (BTreeMap::<u64, (u32, Fetch, Timestamp)>::new(), false);
     for step in &trace.steps {
         match &step.what {

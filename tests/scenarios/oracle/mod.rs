@@ -90,6 +90,8 @@ pub(crate) struct Judged {
     pub(crate) double_stored: Vec<u64>,
     /// By tenant: what became of the publishes of which an attempt left.
     pub(crate) outcomes: Vec<Outcomes>,
+    /// Events of which the acknowledgement, or what stands for it, did not tell the position.
+    pub(crate) vague: BTreeSet<Key>,
     /// Every event that was missed, by client and event.
     pub(crate) missed: BTreeMap<(u32, Key), Missed>,
     /// What the audit must have found for them.
@@ -134,8 +136,8 @@ pub(crate) fn judge(profile: &Profile, trace: &Trace) -> Judged {
     let Court { deliveries, missed, positions, publishes, .. } = court;
     let stores = Stores::of(trace, &people, &missed);
     let double_stored = publishes.double_stored();
-    let outcomes = publishes.outcomes();
-    Judged { deliveries, double_stored, outcomes, missed, stores, positions }
+    let (outcomes, vague) = (publishes.outcomes(), publishes.vague());
+    Judged { deliveries, double_stored, outcomes, vague, missed, stores, positions }
 }
 
 /// The state of the proceedings.

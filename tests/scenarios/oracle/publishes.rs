@@ -161,6 +161,17 @@ impl Publishes {
         outcomes
     }
 
+    /// Owed events of which nobody knew the position when they were acknowledged.
+    pub(super) fn vague(&self) -> BTreeSet<Key> {
+        let known = |publish: &Publish| {
+            let sighted =
+                publish.sightings.iter().map(|seen| seen.0).chain(publish.audited.map(|audited| audited.0));
+            let acknowledged = publish.created().map(|created| created.0).or(sighted.min());
+            acknowledged.is_none_or(|order| publish.position_at(order).is_some())
+        };
+        self.by_key.iter().filter(|(_, publish)| !known(publish)).map(|(&key, _)| key).collect()
+    }
+
     /// Rejected or never sent, as far as is known when the books are closed.
     pub(super) fn is_refused_in_the_end(&self, key: Key) -> bool {
         self.by_key.get(&key).is_some_and(|publish| publish.state_at(self.closed) == State::Refused)
