@@ -37,8 +37,13 @@ impl Story {
             rooms_per_tenant: None,
             rooms_per_client: 1,
         });
-        let rules =
-            Rules { lateness_bound: BOUND, outcome_within: Duration::from_secs(3), window: 1000, sync_first };
+        let rules = Rules {
+            lateness_bound: BOUND,
+            outcome_within: Duration::from_secs(3),
+            window: 1000,
+            remember: Duration::from_secs(20),
+            sync_first,
+        };
         let mut story = Self { ledger: Ledger::new(people, rules), leaves_at: None };
         story.hello(0, 50, 10);
         story
@@ -233,7 +238,7 @@ fn an_unknown_publish_that_was_looked_up_in_vain_and_then_seen_is_owed_after_all
     story.streams(210, 1);
     story.arrives(1, 210, 1, Channel::Stream { late: false }, position(1));
     story.sweep(1_500);
-    story.ledger.looked_up(at(1_600), 0, 0, Some(false), None);
+    story.ledger.looked_up_in_vain(0, 0);
     story.sweep(2_000);
     assert_eq!(story.ledger.open_gaps(), 0, "nobody waits for it");
     story.streams(2_500, 0);

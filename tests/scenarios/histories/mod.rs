@@ -186,6 +186,8 @@ impl World {
         let mut profile = parse(PROFILE);
         profile.client.bridge = draw.pick(&[BridgeOrder::SyncFirst, BridgeOrder::StreamFirst]);
         profile.client.lateness_bound = draw.pick(&[50, 300, 1_000].map(Duration::from_millis));
+        // A publish may end with any answer: the last one that there is ends it.
+        (profile.traffic.send_attempts, profile.traffic.max_send_lateness) = (1, Duration::ZERO);
         profile.population.tenants = draw.pick(&[1, 1, 2]);
         profile.population.clients = profile.population.tenants * draw.pick(&[1, 2, 3]);
         profile.population.rooms_per_client = draw.pick(&[1, 2]);
@@ -195,6 +197,7 @@ impl World {
             lateness_bound: profile.client.lateness_bound,
             outcome_within: publishing::OUTCOME_WITHIN,
             window: 100_000,
+            remember: profile.client.lateness_bound * 2 + publishing::OUTCOME_WITHIN + draw.pick(&[0, 100].map(Duration::from_secs)),
             sync_first: profile.client.bridge == BridgeOrder::SyncFirst,
         };
         let positions = vec![1; people.clients() as usize];

@@ -1,0 +1,86 @@
+//! What the ledger forgets, so that a long run needs no more memory than a short one.
+//!
+//! Records of events and final gaps live for two *generations*, each as long as [`super::Rules::remember`]: what had
+//! settled when the last generation ended goes when this one ends. Only what somebody still waits for stays, and all
+//! that came after it in its room, up to the window.
+
+use std::collections::HashSet;
+
+use super::Ledger;
+use super::client::Track;
+use super::span::Closing;
+use crate::time::Timestamp;
+
+/// Final gaps that are remembered at most (ours); a later arrival of one that is not counts as `redelivered`.
+const FINALS: usize = 200_000;
+
+/// Final gaps, to know a late arrival for what it is: (client, room, n).
+#[derive(Debug, Default)]
+pub(super) struct Finals {
+    young: HashSet<(u32, u32, u32)>,
+    old: HashSet<(u32, u32, u32)>,
+}
+
+impl Finals {
+    /// Remembers one; `false` when there are too many.
+    pub(super) fn insert(&mut self, client: u32, room: u32, n: u32) -> bool {
+        let fits = self.young.len() + self.old.len() < FINALS;
+        if fits {
+            self.young.insert((client, room, n));
+        }
+        fits
+    }
+
+    /// Forgets one; `true` if it was there.
+    pub(super) fn remove(&mut self, client: u32, room: u32, n: u32) -> bool {
+        let at = (client, room, n);
+        self.young.remove(&at) || self.old.remove(&at)
+    }
+
+    fn turn(&mut self) {
+        self.old = std::mem::take(&mut self.young);
+    }
+}
+
+impl Ledger {
+    /// Ends the generation when its time is over.
+    pub(super) fn forget(&mut self, now: Timestamp) {
+        if now < self.generation_ends {
+            return;
+        }
+        self.generation_ends = now + self.rules.remember;
+        let needed = self.needed();
+        for (room, needed) in self.rooms.iter_mut().zip(needed) {
+            room.forget(needed);
+        }
+        self.finals.turn();
+    }
+
+    /// For each room, the lowest number of which somebody still has to know what became of it.
+    fn needed(&self) -> Vec<u32> {
+        let mut needed = vec![u32::MAX; self.rooms.len()];
+        let mut need = |room: u32, n: Option<u32>| {
+            let lowest = &mut needed[room as usize];
+            *lowest = n.unwrap_or(u32::MAX).min(*lowest);
+        };
+        for client in (0..self.people.clients()).filter(|&client| self.in_span(client)) {
+            for (track, room) in self.tracks_of(client).zip(self.people.rooms_of(client)) {
+                need(room, self.tracks[track].lowest_needed());
+            }
+        }
+        for closing in &self.closings {
+            for (room, track, end) in &closing.tracks {
+                need(*room, track.lowest_needed());
+                need(*room, (track.high < *end).then_some(track.high));
+                need(*room, self.first_too_late(closing, *room, track));
+            }
+        }
+        needed
+    }
+
+    /// The first event that the span is not owed because it was acknowledged too shortly before its end.
+    fn first_too_late(&self, closing: &Closing, room: u32, track: &Track) -> Option<u32> {
+        let mut records = self.rooms[room as usize].from(track.first);
+        records.find(|(_, record)| record.is_owed() && record.acked >= closing.acked_before).map(|(n, _)| n)
+    }
+}
