@@ -39,7 +39,9 @@ fn main() -> ExitCode {
     let is_bench = words.iter().any(|word| word == "--bench");
     let asked = words.iter().find_map(|word| word.parse().ok());
     let (clients, seconds) = (asked.unwrap_or(if is_bench { 10_000 } else { 200 }), SECONDS);
-    println!("| traffic | clients | rooms a client | length | events | arrivals | bytes per (client, room) | of them rooms and events | bytes a client | ns per arrival | x10 / x1 |");
+    println!(
+        "| traffic | clients | rooms a client | length | events | arrivals | bytes per (client, room) | of them rooms and events | bytes a client | ns per arrival | x10 / x1 |"
+    );
     println!("|---|---|---|---|---|---|---|---|---|---|---|");
     let mut good = true;
     for traffic in [Traffic::InOrder, Traffic::Lost, Traffic::Bridged] {
@@ -216,7 +218,8 @@ impl Run {
         let hash = id_hash(&id);
         let outcome = Outcome::Acknowledged { id: Some(id.into()), position: Some(position) };
         let publisher = self.members[room as usize][0];
-        let ended = Ended { room, n: Some(n), publisher, due: now, sent: Some(now), outcome, own_fault: false };
+        let ended =
+            Ended { room, n: Some(n), publisher, due: now, sent: Some(now), outcome, own_fault: false };
         self.ledger.ended(now + Duration::from_millis(5), &ended);
         Event { room, stamp: Stamp { room, n: Some(n), due: now, sent: now }, position, id: hash }
     }
@@ -253,7 +256,11 @@ impl Run {
 
     fn go_down(&mut self, now: Timestamp, client: u32, second: u32) {
         if self.traffic == Traffic::Bridged && is_down(client, second) {
-            self.tell(now, client, &Observation::Disconnected { cause: Cause::Reset, code: None, was_live: true });
+            self.tell(
+                now,
+                client,
+                &Observation::Disconnected { cause: Cause::Reset, code: None, was_live: true },
+            );
         }
     }
 

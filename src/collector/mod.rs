@@ -61,8 +61,7 @@ impl Collector {
         let people = plan.population.clone();
         let traffic = &profile.traffic;
         let rests = Duration::from_secs(2) * traffic.send_attempts;
-        let outcome_within =
-            traffic.max_send_lateness + traffic.send_timeout * traffic.send_attempts + rests;
+        let outcome_within = traffic.max_send_lateness + traffic.send_timeout * traffic.send_attempts + rests;
         let rules = Rules {
             lateness_bound: profile.client.lateness_bound,
             outcome_within,

@@ -1,9 +1,9 @@
 //! What comes is classed at once.
 
-use super::{Ledger, Sighting};
 use super::intervals::Marks;
 use super::place::OMITTED;
 use super::rooms::State;
+use super::{Ledger, Sighting};
 use crate::session::{Arrival, Channel};
 use crate::time::Timestamp;
 
@@ -58,6 +58,9 @@ impl Ledger {
             self.deliveries[tenant].unexpected += 1;
             self.words.push_back(stray("unexpected"));
             return None;
+        }
+        if stamp.n.is_some_and(|n| self.rooms[stamp.room as usize].has_forgotten(n)) {
+            *self.refused.entry("ledger_old_news").or_default() += 1;
         }
         // A copy that went astray tells as much of its event as any other.
         let Arrival { position, id, .. } = *arrival;
@@ -148,6 +151,14 @@ impl Ledger {
             if !self.missed_before(at.now, at.client, at.room, at.n, marks) {
                 return Some(self.first(at, arrival, late, before, marks));
             }
+        }
+        if self.rooms[at.room as usize].is_old(at.n) {
+            // Whether it was ever missed, and on which connection it came, is no longer known.
+            if !self.rooms[at.room as usize].has_forgotten(at.n) {
+                *self.refused.entry("ledger_old_news").or_default() += 1;
+            }
+            self.deliveries[at.tenant].redelivered += 1;
+            return None;
         }
         if self.finals.remove(at.client, at.room, at.n) {
             self.deliveries[at.tenant].resurrected += 1;

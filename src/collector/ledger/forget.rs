@@ -1,8 +1,8 @@
 //! What the ledger forgets, so that a long run needs no more memory than a short one.
 //!
-//! Records of events and final gaps live for two *generations*, each as long as [`super::Rules::remember`]: what had
-//! settled when the last generation ended goes when this one ends. Only what somebody still waits for stays, and all
-//! that came after it in its room, up to the window.
+//! An event lives for two *generations*, each as long as [`super::Rules::remember`]: what had settled when the last
+//! generation ended is *old* when this one ends, and goes, with the gaps of it that were final. Only the records that
+//! somebody still waits for stay, and all that came after them in their room, up to the window.
 
 use std::collections::HashSet;
 
@@ -17,28 +17,29 @@ const FINALS: usize = 200_000;
 /// Final gaps, to know a late arrival for what it is: (client, room, n).
 #[derive(Debug, Default)]
 pub(super) struct Finals {
-    young: HashSet<(u32, u32, u32)>,
-    old: HashSet<(u32, u32, u32)>,
+    gaps: HashSet<(u32, u32, u32)>,
 }
 
 impl Finals {
     /// Remembers one; `false` when there are too many.
     pub(super) fn insert(&mut self, client: u32, room: u32, n: u32) -> bool {
-        let fits = self.young.len() + self.old.len() < FINALS;
+        let fits = self.gaps.len() < FINALS;
         if fits {
-            self.young.insert((client, room, n));
+            self.gaps.insert((client, room, n));
         }
         fits
     }
 
     /// Forgets one; `true` if it was there.
     pub(super) fn remove(&mut self, client: u32, room: u32, n: u32) -> bool {
-        let at = (client, room, n);
-        self.young.remove(&at) || self.old.remove(&at)
+        self.gaps.remove(&(client, room, n))
     }
 
-    fn turn(&mut self) {
-        self.old = std::mem::take(&mut self.young);
+    fn forget(&mut self, is_old: impl Fn(u32, u32) -> bool) {
+        self.gaps.retain(|&(_, room, n)| !is_old(room, n));
+        if self.gaps.capacity() > self.gaps.len() * 4 {
+            self.gaps.shrink_to(self.gaps.len() * 2);
+        }
     }
 }
 
@@ -53,7 +54,8 @@ impl Ledger {
         for (room, needed) in self.rooms.iter_mut().zip(needed) {
             room.forget(needed);
         }
-        self.finals.turn();
+        let rooms = &self.rooms;
+        self.finals.forget(|room, n| rooms[room as usize].is_old(n));
     }
 
     /// For each room, the lowest number of which somebody still has to know what became of it.

@@ -54,8 +54,8 @@
 //! - **Bounds.** The ledger remembers a window of events per room, some pieces of evidence per client and some final
 //!   gaps; what falls out is counted in `refused`, and may turn up as `missed_unplaced` or `redelivered`. Nor does it
 //!   remember for ever: an event, or a final gap, of which everybody's account is settled is forgotten after
-//!   [`Rules::remember`]. What comes of it after that is a repeat, and nothing else: not `unexpected`, not `resurrected`,
-//!   not owed after all, and no second id or position of it is known for one.
+//!   [`Rules::remember`]. What comes of it after that is old news: `redelivered` and nothing else, not `unexpected`, not
+//!   `resurrected`, not owed after all; and counted in `refused`.
 
 mod arrival;
 mod client;
@@ -245,7 +245,8 @@ impl Ledger {
         else {
             return;
         };
-        record.sent = ended.sent.unwrap_or(Timestamp::MAX);
+        // Of an attempt that is given up in flight the publisher does not know when it left; whoever saw the event does.
+        record.sent = record.sent.min(ended.sent.unwrap_or(Timestamp::MAX));
         match &ended.outcome {
             Outcome::Acknowledged { id, position } => {
                 record.state = State::Owed;

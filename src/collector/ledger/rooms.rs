@@ -92,6 +92,8 @@ pub(super) struct Room {
     settled: u32,
     /// What had settled when the last generation ended.
     settled_before: u32,
+    /// What had settled a generation before that: only what somebody still waits for is remembered of it.
+    old: u32,
 }
 
 impl Room {
@@ -110,6 +112,17 @@ impl Room {
     /// Everything below it is settled.
     pub(super) fn settled(&self) -> u32 {
         self.settled
+    }
+
+    /// Whether `n` has been forgotten.
+    pub(super) fn has_forgotten(&self, n: u32) -> bool {
+        n < self.base
+    }
+
+    /// Whether `n` has been forgotten, or is remembered only for the sake of those who still wait for it (or for
+    /// something before it).
+    pub(super) fn is_old(&self, n: u32) -> bool {
+        n < self.old.max(self.base)
     }
 
     /// The record, unless it has not been issued or is older than the window.
@@ -152,7 +165,8 @@ impl Room {
 
     /// Forgets what had settled a generation ago, up to the first number that somebody needs.
     pub(super) fn forget(&mut self, needed: u32) {
-        let below = self.settled_before.min(needed);
+        self.old = self.settled_before;
+        let below = self.old.min(needed);
         let gone = below.saturating_sub(self.base);
         self.records.drain(..gone as usize);
         self.base += gone;

@@ -180,7 +180,9 @@ impl Publishes {
 
     /// Rejected or never sent, as far as is known when the books are closed.
     pub(super) fn is_refused_in_the_end(&self, key: Key) -> bool {
-        self.by_key.get(&key).is_some_and(|publish| publish.state_at(self.closed, self.patience) == State::Refused)
+        self.by_key
+            .get(&key)
+            .is_some_and(|publish| publish.state_at(self.closed, self.patience) == State::Refused)
     }
 
     /// The state before a step; when the books are closed it no longer changes.
