@@ -77,6 +77,15 @@ impl Record {
     pub(super) fn is_owed(&self) -> bool {
         self.state == State::Owed
     }
+
+    /// Whether this id and position are not those known; notes it once.
+    pub(super) fn clashes(&mut self, id: u64, position: Position) -> bool {
+        let other_id = id != 0 && self.id != 0 && id != self.id;
+        let other_position = position != 0 && self.position != 0 && position != self.position;
+        let first = (other_id || other_position) && !self.double;
+        self.double |= first;
+        first
+    }
 }
 
 /// The events of one room.
