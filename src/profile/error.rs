@@ -121,6 +121,14 @@ pub enum Why {
     SecretInUrl,
     #[error("is not a host: write its name alone, as in \"chat.example.com\"")]
     BadHost,
+    #[error("is for a deployment: name it in target.url, or write \"dev-jwt\"")]
+    OnlyOnDeployment,
+    #[error("is missing: it names the CSV file of the identities that this auth.mode signs in")]
+    NoCredentials,
+    #[error("is not read when auth.mode is \"{mode}\": leave it out")]
+    NotRead { mode: String },
+    #[error("must be 1: to a server in mock mode every token is the same user")]
+    OneUser,
     #[error("must be host:port:address, as in \"chat.example.com:443:192.0.2.7\"")]
     BadResolve,
     #[error("is not an address of this machine: write it in numbers, as in \"192.0.2.10\"")]

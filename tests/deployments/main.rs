@@ -1,4 +1,5 @@
-//! Whole runs through real balancers: nginx and HAProxy, from Debian's packages, in front of the reference target's pods.
+//! Whole runs as against a deployment: through nginx and HAProxy, from Debian's packages, in front of the reference target's
+//! pods, and with identities of a credentials file.
 //!
 //! Each test starts its own pods and balancer on free loopback ports and ends them. None asserts a duration or a rate.
 
@@ -6,6 +7,7 @@
 
 mod balancer;
 mod certificate;
+mod identities;
 mod pods;
 mod runs;
 
