@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod collected;
 pub mod connections;
+mod exposition;
 mod findings;
 pub mod latency;
 pub mod ledger;
@@ -208,7 +209,7 @@ impl Collector {
                     client: publisher(room, n),
                     room,
                     n,
-                    low: above + 1,
+                    low: above.saturating_add(1),
                     high: u64::MAX,
                     doubtful: true,
                 }),

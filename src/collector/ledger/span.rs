@@ -70,7 +70,8 @@ impl Ledger {
             room.advance(Timestamp::MAX, self.rules.lateness_bound, usize::MAX);
         }
         self.doubtful.clear();
-        self.sweep(now);
+        // Not a sweep: of what has only now an end, nothing may be forgotten before it is judged.
+        self.look(now);
         for client in 0..self.people.clients() {
             // Nothing more is asked of the connection: what it has proved so far is all that it will.
             let live = self.clients[client as usize].live;
@@ -228,5 +229,88 @@ impl Ledger {
         } else {
             self.deliveries[self.people.tenant_of(closing.client) as usize].undecided += 1;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::collector::ledger::{Ledger, Rules};
+    use crate::generator::{Ended, Outcome};
+    use crate::plan::Population;
+    use crate::profile;
+    use crate::session::{Cause, Observation};
+    use crate::time::Timestamp;
+
+    /// One client in one room.
+    fn ledger(window: usize) -> Ledger {
+        let people = profile::Population {
+            tenants: 1,
+            clients: 1,
+            members_per_room: 1,
+            rooms_per_tenant: Some(1),
+            rooms_per_client: 1,
+        };
+        let (lateness_bound, outcome_within) = (Duration::from_secs(1), Duration::from_secs(10));
+        let rules = Rules { lateness_bound, outcome_within, window, sync_first: true };
+        Ledger::new(Population::new(&people), rules)
+    }
+
+    fn hello() -> Observation {
+        Observation::Hello { took: Duration::ZERO, position: 1, info: Box::default() }
+    }
+
+    #[test]
+    fn what_settles_only_when_the_books_are_closed_is_judged_whatever_the_window() {
+        for window in [1, 100] {
+            let mut ledger = ledger(window);
+            ledger.observe(Timestamp::from_secs(1), 0, &hello(), |_| 0, || None);
+            let reset = Observation::Disconnected { cause: Cause::Reset, code: None, was_live: true };
+            ledger.observe(Timestamp::from_secs(2), 0, &reset, |_| 0, || None);
+            // The first one has no end that is known, so that nothing behind it settles.
+            for n in 0..9 {
+                let at = Timestamp::from_secs(3);
+                let outcome = if n == 0 { Outcome::Unknown } else { Outcome::Rejected };
+                ledger.issue(0, n);
+                ledger.sending(0, n);
+                let ended = Ended {
+                    room: 0,
+                    n: Some(n),
+                    publisher: 0,
+                    due: at,
+                    sent: Some(at),
+                    outcome,
+                    own_fault: false,
+                };
+                ledger.ended(at, &ended);
+                ledger.sweep(at);
+            }
+            ledger.end_spans(Timestamp::from_secs(9), |_| false);
+            let deliveries = ledger.deliveries()[0];
+            assert_eq!(
+                (deliveries.expected, deliveries.undecided),
+                (0, 0),
+                "window {window}: {deliveries:#?}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_position_of_a_server_is_too_high() {
+        let mut ledger = ledger(100);
+        let far = Observation::Hello { took: Duration::ZERO, position: u64::MAX, info: Box::default() };
+        ledger.observe(Timestamp::from_secs(1), 0, &far, |_| 0, || None);
+        ledger.issue(0, 0);
+        ledger.sending(0, 0);
+        let at = Timestamp::from_secs(2);
+        let outcome = Outcome::Acknowledged { id: None, position: None };
+        let ended =
+            Ended { room: 0, n: Some(0), publisher: 0, due: at, sent: Some(at), outcome, own_fault: false };
+        ledger.ended(at, &ended);
+        ledger.sweep(Timestamp::from_secs(8));
+        ledger.end_spans(Timestamp::from_secs(9), |_| false);
+        let deliveries = ledger.deliveries()[0];
+        assert_eq!((deliveries.expected, deliveries.missed_after_bridging), (1, 1), "{deliveries:#?}");
     }
 }
