@@ -491,3 +491,6 @@ impl Record {
         first
     }
 }
+
+#[cfg(test)]
+mod tests;
