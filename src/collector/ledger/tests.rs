@@ -277,3 +277,50 @@ fn no_position_of_a_server_is_too_high() {
     bench.ledger.end_spans(at(9_000), |_| false);
     assert_eq!((bench.deliveries().expected, bench.deliveries().missed_after_bridging), (1, 1));
 }
+
+#[test]
+fn what_is_of_no_room_of_the_plan_is_unexpected() {
+    let mut bench = Bench::live();
+    let stamp = Stamp { room: 9, n: Some(0), due: at(100), sent: at(100) };
+    let channel = Channel::Stream { late: false };
+    let arrival = Arrival { channel, stamp: Some(stamp), position: Some(11), id: 1, client_position: 11 };
+    assert_eq!(bench.ledger.arrived(at(120), 0, &arrival), None);
+    assert_eq!(bench.deliveries().unexpected, 1);
+    let word = Word::Stray { kind: "unexpected", client: 0, room: 9, n: Some(0), position: Some(11) };
+    assert_eq!(bench.words(), [word]);
+}
+
+#[test]
+fn what_comes_within_the_bound_is_not_late() {
+    for (now, late) in [(1_100, 0), (1_101, 1)] {
+        let mut bench = Bench::live();
+        bench.publishes(100, 0, acknowledged(None, None));
+        bench.streams(0, now, 0, 1, Some(11));
+        assert_eq!((bench.deliveries().live, bench.deliveries().late_live), (1, late), "{now}");
+    }
+}
+
+#[test]
+fn two_events_at_one_position_are_in_order() {
+    let mut bench = Bench::live();
+    for (n, position) in [(0, 20), (1, 20), (2, 19), (3, 19), (4, 20), (5, 21)] {
+        bench.publishes(100, n, acknowledged(None, None));
+        bench.streams(0, 110, n, u64::from(n) + 1, Some(position));
+    }
+    assert_eq!((bench.deliveries().out_of_order, bench.deliveries().interleaved), (2, 0));
+}
+
+#[test]
+fn a_client_that_has_everything_takes_no_memory_for_gaps() {
+    let mut bench = Bench::live();
+    for n in 0..3 {
+        bench.publishes(100, n, acknowledged(None, None));
+    }
+    bench.streams(0, 110, 2, 3, Some(13));
+    assert!(bench.ledger.has_gaps(0) && bench.ledger.open_gaps() == 2);
+    bench.streams(0, 120, 0, 1, Some(11));
+    bench.streams(0, 130, 1, 2, Some(12));
+    assert!(!bench.ledger.has_gaps(0) && bench.ledger.open_gaps() == 0);
+    bench.drops(140);
+    assert!(bench.ledger.tracks[0].extra.is_none());
+}
