@@ -381,3 +381,6 @@ fn trouble_name(trouble: crate::session::SyncTrouble) -> &'static str {
         SyncTrouble::Local => "sync_local",
     }
 }
+
+#[cfg(test)]
+mod tests;
