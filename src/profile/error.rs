@@ -69,7 +69,7 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "`{}`", self.key)?;
+        write!(out, "`{}`", short(&self.key))?;
         if let Some(value) = &self.value {
             write!(out, " = {value}")?;
         }
@@ -243,11 +243,18 @@ pub enum Why {
 fn listed(problems: &[Problem]) -> String {
     match problems {
         [one] => one.to_string(),
-        many => many.iter().map(|problem| format!("\n  {problem}")).collect(),
+        many => {
+            let shown = many.iter().take(LISTED).map(|problem| format!("\n  {problem}"));
+            let more = many.len().saturating_sub(LISTED);
+            shown.chain((more > 0).then(|| format!("\n  and {more} more"))).collect()
+        }
     }
 }
 
-fn short(text: &str) -> String {
+/// Problems of one error that are listed; nobody reads more at a time.
+const LISTED: usize = 50;
+
+pub(super) fn short(text: &str) -> String {
     const LONGEST: usize = 120;
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &text[..end]),
