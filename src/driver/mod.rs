@@ -12,6 +12,7 @@ pub mod minter;
 pub mod preflight;
 pub mod provision;
 pub mod publisher;
+pub mod store;
 pub mod strain;
 pub mod stream;
 pub mod tokens;

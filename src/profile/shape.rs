@@ -284,6 +284,7 @@ section! {
         connect_deadline: Duration,
         offline_after: Duration,
         lateness_bound: Duration,
+        flush_interval: Duration,
     }
 }
 

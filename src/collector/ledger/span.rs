@@ -145,8 +145,8 @@ impl Ledger {
             return None;
         }
         state.tentative_from = Timestamp::MAX;
-        // What comes later is of another span. Only the client's position goes on.
-        let next = Past { position: state.past.position, floor: state.past.floor, ..Past::default() };
+        // What comes later is of another span. Only the client's positions go on.
+        let next = Past { stored: state.past.stored, floor: state.past.floor, ..Past::default() };
         let (past, open) = (std::mem::replace(&mut state.past, next), state.open.take());
         let tracks = self
             .tracks_of(client)

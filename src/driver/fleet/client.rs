@@ -35,6 +35,8 @@ pub(super) struct Client {
     mailbox: Rc<Mailbox>,
     number: u32,
     session: Session,
+    /// Where it begins as long as nothing is stored of it.
+    start: Position,
     socket: Socket,
     /// The connection for requests: its own, as a browser's; kept for the pages of one bridge or the polls of one
     /// outage.
@@ -87,6 +89,7 @@ impl Client {
             fleet,
             mailbox,
             number,
+            start: session.position(),
             session,
             socket: Socket::None,
             http: None,
@@ -112,6 +115,7 @@ impl Client {
             // Our own refresh is under way: its outcome comes by itself, and is this very one.
             Mail::Refreshed(_) => {}
             Mail::Fault(line, tally) => self.suffer(line, &tally, cx),
+            Mail::Revive(stored) => self.revive(stored, cx),
             Mail::End => self.end(),
         }
     }
@@ -122,6 +126,9 @@ impl Client {
             LineFault::Outage { sync } => return self.lose_network(sync, tally, cx),
             LineFault::Restore => return self.outage = None,
             LineFault::SameToken => return self.sign_in_elsewhere(tally),
+            LineFault::Kill => return self.die(tally, cx),
+            // It comes with what the store has, as mail of its own.
+            LineFault::Revive => return,
             LineFault::Slow(_) | LineFault::Unslow | LineFault::Mute | LineFault::Unmute => {
                 return self.hamper(line, tally);
             }
@@ -205,6 +212,25 @@ impl Client {
         }));
     }
 
+    /// The process dies: the system ends its connections, and nobody reads what they still bring.
+    fn die(&mut self, tally: &Tally, cx: &mut Context<'_>) {
+        if !self.session.is_up() {
+            return;
+        }
+        tally.hit();
+        self.socket = Socket::None;
+        self.feed(Input::Killed, cx);
+        (self.http, self.sync, self.refresh) = (None, None, None);
+    }
+
+    /// It is started again; if it had not died, it has only been taken for dead.
+    fn revive(&mut self, stored: Option<Position>, cx: &mut Context<'_>) {
+        let position = stored.unwrap_or(self.start);
+        let token = self.fleet.line.tokens.life(self.number);
+        self.feed(Input::Revived { position, token }, cx);
+        self.fleet.positions.borrow_mut().starts(self.number, self.session.position());
+    }
+
     fn cut(&mut self, stream: Stream, cx: &mut Context<'_>) {
         stream.reset();
         self.feed(Input::Closed(Ending::Reset), cx);
@@ -224,6 +250,7 @@ impl Client {
 
     fn feed_at(&mut self, now: Timestamp, input: Input<'_>, cx: &mut Context<'_>) {
         self.session.handle(now, input);
+        self.fleet.positions.borrow_mut().holds(self.number, self.session.position());
         while let Some(output) = self.session.poll() {
             match output {
                 Output::Action(action) => self.act(action, cx),
