@@ -20,6 +20,8 @@ mod play;
 mod random_plans;
 #[path = "scenarios/random_profile.rs"]
 mod random_profile;
+#[path = "scenarios/restarts.rs"]
+mod restarts;
 #[path = "scenarios/rules.rs"]
 mod rules;
 #[path = "scenarios/shrink.rs"]

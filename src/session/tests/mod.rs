@@ -4,6 +4,7 @@ mod any_input;
 mod bridging;
 mod connecting;
 mod offline;
+mod restarts;
 mod retrying;
 mod tokens;
 mod visits;
@@ -155,6 +156,12 @@ impl Bench {
 
     fn closed(&mut self, code: u16, reason: &str) {
         self.say(Input::Closed(Ending::Close { code, reason: reason.into() }));
+    }
+
+    /// The process is started again with this in its store.
+    fn revived(&mut self, position: Position) {
+        let token = TokenLife { issued: self.now, life: HOUR };
+        self.say(Input::Revived { position, token });
     }
 
     fn reset(&mut self) {
