@@ -54,7 +54,7 @@ fn a_command_that_is_not_built_does_not_appear() {
     let commands =
         help.split("Commands:").nth(1).and_then(|rest| rest.split("Options:").next()).expect("a list");
     let names: Vec<&str> = commands.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(names, ["run", "target", "profile", "help"]);
+    assert_eq!(names, ["run", "target", "selftest", "profile", "help"]);
 }
 
 #[test]
@@ -72,6 +72,15 @@ fn an_unknown_option_is_a_usage_error() {
     let said = wavesoak(&["run", "smoke", "--allow-exec"]);
     assert_eq!((said.code, said.stdout.as_str()), (2, ""));
     assert!(said.stderr.contains("--allow-exec"), "{}", said.stderr);
+}
+
+#[test]
+fn a_mistyped_row_of_the_selftest_gets_the_one_that_was_meant() {
+    let said = wavesoak(&["selftest", "lose-in-stor"]);
+    assert_eq!((said.code, said.stdout.as_str()), (2, ""));
+    assert!(said.stderr.contains("lose-in-store"), "{}", said.stderr);
+    let list = wavesoak(&["selftest", "--list"]);
+    assert_eq!((list.code, list.stdout.lines().count()), (0, wavesoak::selftest::rows().len()));
 }
 
 #[test]

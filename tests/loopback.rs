@@ -16,7 +16,6 @@ use tempfile::TempDir;
 use wavesoak::profile;
 use wavesoak::report::Summary;
 use wavesoak::report::run::{ProgressView, RunError, RunObserver, RunOptions, RunOutcome};
-use wavesoak::selftest::rows;
 use wavesoak::target::Config;
 use wavesoak::target::process::{Embedded, SpawnOptions};
 use wavesoak::worker::coordinator;
@@ -238,16 +237,6 @@ fn processes_that_are_started_again_begin_at_what_their_file_has_and_lose_nothin
     // No more than came to ten clients on the stream before they died, which was half of the run.
     assert!(deliveries.replayed < deliveries.live / 2, "{deliveries:?}");
     assert!(summary.harness.flushes.count >= 4 && summary.harness.refused.is_empty(), "{:?}", summary.harness);
-}
-
-#[test]
-fn what_comes_again_after_a_restart_over_sockets_is_counted_to_the_unit() {
-    for row in rows().iter().filter(|row| row.name.starts_with("restart")) {
-        let run = Run::of(&row.profile().expect("the table is ours").to_toml());
-        let truth = &run.outcome.as_ref().expect("it ran").truth;
-        let cells = row.judge(run.summary(), truth);
-        assert!(cells.iter().all(|cell| cell.exact), "{}: {cells:#?}", row.name);
-    }
 }
 
 #[test]

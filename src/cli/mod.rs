@@ -9,6 +9,7 @@ mod profile;
 mod progress;
 mod rails;
 mod run;
+mod selftest;
 mod target;
 
 use std::process::ExitCode;
@@ -58,6 +59,7 @@ First steps:
   wavesoak run smoke                  a first run, under 30 s, against a ScaiWave of its own
   wavesoak run ci --format json       for a script: summary.json on stdout, progress on stderr
   wavesoak profile reference          every key of a profile, with its default and its reason
+  wavesoak selftest                   every defect planted, and whether it is counted exactly
   wavesoak run --help                 running against a deployment; what the exit codes say
 
 Exit codes:
@@ -68,6 +70,7 @@ Exit codes:
 enum Command {
     Run(Box<run::RunArgs>),
     Target(target::TargetArgs),
+    Selftest(selftest::SelftestArgs),
     #[command(subcommand)]
     Profile(profile::ProfileCommand),
     /// One process of an embedded target; it is told on stdin which
@@ -80,6 +83,7 @@ impl Command {
         let exit = match self {
             Self::Run(args) => run::run(&args),
             Self::Target(args) => target::run(&args),
+            Self::Selftest(args) => selftest::run(&args),
             Self::Profile(command) => profile::run(command),
             Self::TargetPart => return Ok(part::main()),
         };

@@ -1,16 +1,25 @@
-//! Does the harness find what is planted, exactly, and nothing else? (pure)
+//! Does the harness find what is planted, exactly, and nothing else?
 //!
-//! [`rows()`] is the table of all defects: a small run each, and what must be reported of it. Scenarios play it in
-//! virtual time; the same rows can be played over sockets.
+//! [`rows()`] is the table of all defects: a small run each, and what must be reported of it. [`Row::simulate`] plays
+//! one in virtual time (pure), [`sockets::play`] several at a time over sockets, and a [`Matrix`] holds both against
+//! what the target knows that it did.
 
+mod evidence;
+mod matrix;
 mod reported;
 mod rows;
+#[cfg(feature = "live")]
+pub mod sockets;
 
+pub use evidence::Evidence;
+pub use matrix::{Line, Matrix, Meaning};
 pub use reported::{Reported, reported};
 pub use rows::rows;
 
-use crate::profile::{self, Override, Profile, ProfileError};
-use crate::report::Summary;
+use serde::Serialize;
+
+use crate::profile::{self, BridgeOrder, Override, Profile, ProfileError};
+use crate::simulator::{SimulationError, simulate};
 use crate::target::{Deed, Truth};
 
 /// One defect.
@@ -45,17 +54,23 @@ pub enum Count {
     Exactly(u64),
     /// So often or more, where the plan alone does not say.
     AtLeast(u64),
+    /// It may be there as well.
+    Any,
 }
 
 /// What became of one key of a row.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Cell {
     /// The key.
     pub key: String,
     /// How much should be reported.
     pub planted: u64,
+    /// That much or more: the plan alone does not say.
+    pub at_least: bool,
     /// How much was.
     pub reported: u64,
+    /// How much is reported of the same plan in virtual time; of what is not comparable, nothing.
+    pub in_virtual_time: Option<u64>,
     /// That is right.
     pub exact: bool,
 }
@@ -96,6 +111,15 @@ tenant_shares = "even"
 lateness_bound = "1s"
 [drain]
 deadline = "60s"
+[objectives]
+missed_after_bridging = "= 0"
+stream_omitted = "= 0"
+lost_by_server = "= 0"
+duplicate = "= 0"
+out_of_order = "= 0"
+unexpected = "= 0"
+leaked = "= 0"
+leaked_room = "= 0"
 "#;
 
     /// Its run.
@@ -110,33 +134,75 @@ deadline = "60s"
         Ok(profile::parse(&text, self.name, &set)?.profile)
     }
 
+    /// Whether all that is planted is planted by coordinates, so that it comes out the same in every engine.
+    pub fn is_deterministic(&self) -> bool {
+        self.profile().is_ok_and(|profile| profile.faults.iter().all(|fault| fault.kind.is_by_coordinates()))
+    }
+
+    /// Plays it in virtual time.
+    ///
+    /// # Errors
+    /// The simulation came to no end; that is a defect of ours.
+    pub fn simulate(&self) -> Result<Evidence, SimulationError> {
+        let profile = self.profile().expect("the table is ours, and tests read it");
+        simulate(&profile).map(|run| Evidence::of_simulation(&profile, run))
+    }
+
     /// Holds what was reported against what was planted: first what is expected, then what should not be there.
-    pub fn judge(&self, summary: &Summary, truth: &Truth) -> Vec<Cell> {
+    pub fn judge(&self, evidence: &Evidence) -> Vec<Cell> {
+        let Evidence { summary, truth, .. } = evidence;
         let reported = reported(summary);
-        let expected = self.expected.iter().map(|&(key, count)| {
-            let found = reported.get(key);
-            let (planted, exact) = count.holds(found, summary, truth);
-            Cell { key: key.to_owned(), planted, reported: found, exact }
-        });
-        let beside = |key: &&str| self.expected.iter().all(|(expected, _)| expected != key);
-        let stray = reported.guilty().filter(|(key, _)| beside(key));
-        let stray =
-            stray.map(|(key, found)| Cell { key: key.to_owned(), planted: 0, reported: found, exact: false });
-        expected.chain(stray).collect()
+        let seam = self.seam(truth);
+        let mut cells: Vec<Cell> = self
+            .expected
+            .iter()
+            .filter_map(|&(key, count)| {
+                let beside = if key == "recoverable" { seam } else { 0 };
+                count.cell(key, reported.get(key), beside, evidence)
+            })
+            .collect();
+        let expected = |key: &str| self.expected.iter().any(|(expected, _)| *expected == key);
+        for (key, found) in reported.guilty().filter(|(key, _)| !expected(key)) {
+            let planted = if matches!(key, "missed_in_seam" | "recoverable") { seam } else { 0 };
+            cells.push(Cell::new(key, planted, found, found == planted));
+        }
+        if seam > 0 && !expected("missed_in_seam") && reported.get("missed_in_seam") == 0 {
+            cells.push(Cell::new("missed_in_seam", seam, 0, false));
+        }
+        cells.extend(evidence.findings_astray());
+        cells
+    }
+
+    /// What the client's own order of reconnecting passed over, whether that was planted or an accident of timing: the
+    /// target knows it to the unit.
+    fn seam(&self, truth: &Truth) -> u64 {
+        let documented = |profile: Profile| profile.client.bridge == BridgeOrder::SyncFirst;
+        if self.profile().is_ok_and(documented) { truth.in_seam } else { 0 }
+    }
+}
+
+impl Cell {
+    fn new(key: &str, planted: u64, reported: u64, exact: bool) -> Self {
+        Self { key: key.to_owned(), planted, at_least: false, reported, in_virtual_time: None, exact }
     }
 }
 
 impl Count {
-    /// How much there should be, and whether this is it. What is planted and never comes about is not right either: a
-    /// row that plants nothing shows nothing.
-    fn holds(self, found: u64, summary: &Summary, truth: &Truth) -> (u64, bool) {
+    /// How much there should be, `beside` included, and whether this is it; none for what may as well not be there.
+    /// What is planted and never comes about is not right either: a row that plants nothing shows nothing.
+    fn cell(self, key: &str, found: u64, beside: u64, evidence: &Evidence) -> Option<Cell> {
+        let Evidence { summary, truth, .. } = evidence;
         let planted = match self {
             Self::Done(deed) => truth.count(deed),
             Self::Truth(of) => of(truth),
             Self::Hit(fault) => summary.faults.get(fault).and_then(|fault| fault.affected).unwrap_or(0),
-            Self::Exactly(count) => return (count, found == count),
-            Self::AtLeast(count) => return (count, found >= count),
+            Self::Exactly(count) => return Some(Cell::new(key, count, found, found == count)),
+            Self::AtLeast(count) => {
+                return Some(Cell { at_least: true, ..Cell::new(key, count, found, found >= count) });
+            }
+            Self::Any => return None,
         };
-        (planted, planted > 0 && found == planted)
+        let wanted = planted + beside;
+        Some(Cell::new(key, wanted, found, planted > 0 && found == wanted))
     }
 }

@@ -80,6 +80,8 @@ impl Registry {
                 late_commits: Vec::new(),
                 gone: 0,
                 walk: None,
+                bridged: false,
+                seam: Vec::new(),
                 used_refresh: VecDeque::new(),
             });
             participant
@@ -187,6 +189,11 @@ pub(super) struct Participant {
     pub(super) gone: Position,
     /// `next_cursor` of its last page, if there was more.
     pub(super) walk: Option<Position>,
+    /// It has been given a page of sync since its last hello.
+    pub(super) bridged: bool,
+    /// What became visible between its last page of sync and the hello after it, ascending; see
+    /// [`Truth::in_seam`](super::truth::Truth::in_seam).
+    pub(super) seam: Vec<Position>,
     /// The refresh tokens it used last.
     pub(super) used_refresh: VecDeque<u64>,
 }

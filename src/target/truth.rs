@@ -23,6 +23,10 @@ pub struct Truth {
     pub messages_dropped: u64,
     /// Log lines `ws.fanout_failed`.
     pub fanout_failed: u64,
+    /// Events that became visible to a participant behind its last page of sync and before the hello of its next
+    /// stream, and that it did not ask for again: what the documented order of a reconnect (sync, then stream) does
+    /// not bring. Of a client that bridges in the other order it says nothing.
+    pub in_seam: u64,
     /// Streams that the balancer cut for idleness, planted or by its own timeout.
     pub streams_cut: u64,
 }
@@ -49,6 +53,7 @@ impl Truth {
         self.faults.sort_by_key(|fault| fault.index);
         self.messages_dropped += other.messages_dropped;
         self.fanout_failed += other.fanout_failed;
+        self.in_seam += other.in_seam;
         self.streams_cut += other.streams_cut;
     }
 }

@@ -16,6 +16,7 @@ mod pods;
 mod publish;
 mod read;
 mod rooms;
+mod seam;
 mod stream;
 #[cfg(test)]
 mod tests_support;
@@ -79,6 +80,7 @@ pub struct Backend {
     effects: VecDeque<Effect>,
     messages_dropped: u64,
     fanout_failed: u64,
+    in_seam: u64,
 }
 
 /// What comes out of [`Backend::poll`].
@@ -135,6 +137,7 @@ impl Backend {
             effects: VecDeque::new(),
             messages_dropped: 0,
             fanout_failed: 0,
+            in_seam: 0,
         }
     }
 
@@ -196,8 +199,8 @@ impl Backend {
     /// What the planted faults have really done so far.
     pub fn truth(&self) -> Truth {
         let faults = self.faults.truths();
-        let (messages_dropped, fanout_failed) = (self.messages_dropped, self.fanout_failed);
-        Truth { faults, messages_dropped, fanout_failed, ..Truth::default() }
+        let Self { messages_dropped, fanout_failed, in_seam, .. } = *self;
+        Truth { faults, messages_dropped, fanout_failed, in_seam, ..Truth::default() }
     }
 
     /// The rules of a token: it must not have expired, and its identity must not be refused.

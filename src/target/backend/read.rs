@@ -36,6 +36,7 @@ impl Backend {
         let participant = self.admit(now, pod, caller)?;
         let limit = query.limit.clamp(1, SyncQuery::LIMIT_MAX);
         let late = self.refuse_sync(participant, query.since)?;
+        self.reopen_seam(participant, query.since);
         let page = self.answer(participant, query.since, limit);
         if let Some((fault, by)) = late {
             self.faults.truth_mut(fault).add(Deed::AnswerLate, 1);

@@ -52,6 +52,7 @@ impl Backend {
     /// Says hello, with another tenant's id if one is given.
     pub(super) fn greet(&mut self, now: Timestamp, conn: ConnId, tenant: Option<Uuid>) {
         let Some(connection) = self.connections.remove(&conn) else { return };
+        self.close_seam(connection.participant);
         self.log(now, LogEvent::Connect, &connection, None);
         let hello = Hello {
             session: connection.session,

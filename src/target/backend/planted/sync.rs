@@ -53,6 +53,7 @@ impl Backend {
         self.count_omitted(who, since, &page);
         let participant = self.registry.participant_mut(who);
         participant.cursor = participant.cursor.max(since).max(page.next_cursor);
+        participant.bridged = true;
         participant.walk = page.has_more.then_some(page.next_cursor);
         page
     }

@@ -1,0 +1,144 @@
+//! Plays rows over sockets, a few at a time: each is a whole run with a target of its own.
+
+#![expect(clippy::disallowed_methods, reason = "run directories are files, and runs block their threads")]
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+use serde::Deserialize;
+
+use super::{Evidence, Line, Row};
+use crate::report::run::{ProgressView, RunError, RunObserver, RunOptions, RunOutcome};
+use crate::worker::coordinator;
+
+/// How rows are played.
+#[derive(Clone, Debug)]
+pub struct Play {
+    /// The binary whose `target-part` the embedded targets are made of.
+    pub exe: PathBuf,
+    /// Run directories are made in it.
+    pub out: PathBuf,
+    /// Runs at a time.
+    pub jobs: usize,
+}
+
+/// One row that has ended.
+#[derive(Clone, Debug)]
+pub struct Played {
+    /// Its index among those asked for.
+    pub index: usize,
+    /// What became of it.
+    pub line: Line,
+    /// Its run directory, if it came to one.
+    pub directory: Option<PathBuf>,
+}
+
+/// Plays these rows and hands each to `tell` as it ends, on the calling thread. Whether all were played: a person who
+/// interrupts ends the runs that go on and keeps the others from beginning.
+pub fn play(rows: &[&Row], how: &Play, mut tell: impl FnMut(Played)) -> bool {
+    let (next, interrupted) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let (sender, played) = mpsc::channel();
+    thread::scope(|scope| {
+        for _ in 0..how.jobs.clamp(1, rows.len().max(1)) {
+            let (sender, next, interrupted) = (sender.clone(), &next, &interrupted);
+            scope.spawn(move || {
+                while !interrupted.load(Ordering::Relaxed) {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(row) = rows.get(index) else { break };
+                    match one(row, how) {
+                        Some((line, directory)) => {
+                            let _ = sender.send(Played { index, line, directory });
+                        }
+                        None => interrupted.store(true, Ordering::Relaxed),
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for played in played {
+            tell(played);
+        }
+    });
+    !interrupted.load(Ordering::Relaxed)
+}
+
+/// `None`: interrupted.
+fn one(row: &Row, how: &Play) -> Option<(Line, Option<PathBuf>)> {
+    let profile = match row.profile() {
+        Ok(profile) => profile,
+        Err(error) => return Some((Line::broken(row, error.to_string()), None)),
+    };
+    let options = RunOptions {
+        out: how.out.clone(),
+        shared: false,
+        exe: how.exe.clone(),
+        profile_toml: profile.to_toml(),
+    };
+    match coordinator::run(Arc::new(profile), &options, &mut Unwatched) {
+        Ok(outcome) if outcome.interrupted => None,
+        Err(RunError::Interrupted) => None,
+        Ok(outcome) => {
+            let directory = outcome.directory.clone();
+            Some((judged(row, outcome), Some(directory)))
+        }
+        Err(error) => Some((Line::broken(row, told(&error)), None)),
+    }
+}
+
+fn judged(row: &Row, outcome: RunOutcome) -> Line {
+    let Some(truth) = outcome.truth else {
+        return Line::broken(row, "the target did not tell what it did".to_owned());
+    };
+    let findings = match findings(&outcome.directory) {
+        Ok(findings) => findings,
+        Err(error) => return Line::broken(row, format!("read findings.jsonl: {error}")),
+    };
+    let evidence = Evidence { summary: outcome.summary, truth, findings };
+    if !row.is_deterministic() {
+        return Line::judged(row, &evidence, None);
+    }
+    match row.simulate() {
+        Ok(simulated) => Line::judged(row, &evidence, Some(&simulated)),
+        Err(error) => Line::broken(row, format!("in virtual time: {error}")),
+    }
+}
+
+/// Lines by kind.
+fn findings(directory: &Path) -> io::Result<BTreeMap<String, u64>> {
+    /// All that is wanted of a line.
+    #[derive(Deserialize)]
+    struct Finding {
+        kind: String,
+    }
+    let mut kinds = BTreeMap::new();
+    for line in BufReader::new(File::open(directory.join("findings.jsonl"))?).lines() {
+        let finding: Finding = serde_json::from_str(&line?)?;
+        *kinds.entry(finding.kind).or_default() += 1;
+    }
+    Ok(kinds)
+}
+
+/// An error with its causes, on one line.
+fn told(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Nobody looks at one run among many.
+struct Unwatched;
+
+impl RunObserver for Unwatched {
+    fn interval(&mut self, _view: &ProgressView) {}
+
+    fn note(&mut self, _line: &str) {}
+}
