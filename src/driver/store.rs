@@ -236,6 +236,27 @@ mod tests {
     }
 
     #[test]
+    fn what_could_not_be_written_is_told_and_the_last_state_stays_whole() {
+        let place = tempfile::tempdir().expect("a place");
+        let path = place.path().join(FILE);
+        let layout = Layout { run: RUN, clients: 1 };
+        let file = create(&path, &layout).expect("made");
+        let mut keeper = Keeper { path: path.clone(), file, layout, generation: 0, positions: vec![0] };
+        keeper.flush(&[(0, 5)]).expect("written");
+        let good = std::mem::replace(&mut keeper.file, File::open(&path).expect("for reading only"));
+        for _ in 0..2 {
+            let told = keeper.flush(&[(0, 6)]).expect_err("nobody may write to it");
+            assert!(matches!(told, StoreError::Write { .. }), "{told}");
+            assert_eq!(load(&path, &layout).expect("a file").position(0), Some(5));
+        }
+        keeper.file = good;
+        keeper.flush(&[]).expect("written");
+        assert_eq!(load(&path, &layout).expect("a file").position(0), Some(6));
+        fs::remove_file(&path).expect("removed");
+        assert!(matches!(load(&path, &layout), Err(StoreError::Read { .. })));
+    }
+
+    #[test]
     fn a_file_that_is_there_already_is_nobodys_store() {
         let place = tempfile::tempdir().expect("a place");
         let path = place.path().join(FILE);
