@@ -236,7 +236,11 @@ fn processes_that_are_started_again_begin_at_what_their_file_has_and_lose_nothin
     assert!(deliveries.bridged > 0, "they were down for a second");
     // No more than came to ten clients on the stream before they died, which was half of the run.
     assert!(deliveries.replayed < deliveries.live / 2, "{deliveries:?}");
-    assert!(summary.harness.flushes.count >= 4 && summary.harness.refused.is_empty(), "{:?}", summary.harness);
+    assert!(
+        summary.harness.flushes.count >= 4 && summary.harness.refused.is_empty(),
+        "{:?}",
+        summary.harness
+    );
 }
 
 #[test]

@@ -4,10 +4,11 @@
 //! the older slot of the file ([`crate::positions::image`]) and makes it durable (`fdatasync`) before it says so. A
 //! restart reads the file anew, as a process that was started again would.
 //!
-//! A slot is written whole, also when little has changed: 80 KB for 10,000 clients, one write and one `fdatasync`, and
-//! nothing to replay or to compact. An embedded database (redb was looked at) writes as much when everybody has moved,
-//! which is the case that costs, as pages of a tree; an atomic replacement of a whole file costs a new file and a
-//! directory entry each time and leaves no older state behind.
+//! A slot is written whole, also when little has changed: 80 KB for 10,000 clients in one write and one `fdatasync`, and
+//! nothing to replay or to compact. Measured when everybody has moved, which is the case that costs (ext4, median until
+//! durable; KB written): 4 ms and 82 for 10,000 clients, 8 ms and 7,800 for a million. An embedded database (redb 3) wrote
+//! three times as much and took 12 ms and 1.2 s; replacing a whole file atomically took 12 and 20 ms, for a new file and
+//! a directory entry each time, and leaves no older state behind.
 #![expect(clippy::disallowed_methods, reason = "the store is a file, and how long it takes is measured")]
 
 use std::fs::{self, File, OpenOptions};
@@ -94,8 +95,8 @@ impl Store {
     /// [`StoreError::Create`], [`StoreError::Thread`]
     pub fn begin(path: &Path, run: Uuid, clients: u32) -> Result<Self, StoreError> {
         let layout = Layout { run, clients };
-        let file = create(path, &layout)
-            .map_err(|source| StoreError::Create { path: path.to_owned(), source })?;
+        let file =
+            create(path, &layout).map_err(|source| StoreError::Create { path: path.to_owned(), source })?;
         let positions = vec![0; clients as usize];
         let keeper = Keeper { path: path.to_owned(), file, layout, generation: 0, positions };
         let (jobs, receiver) = mpsc::channel(JOBS);

@@ -7,9 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{RunInfo, remarks};
 use crate::collector::collected::{
-    self,
-    Clients, Collected, Deliveries, Distribution, FaultRecord, Hold, Metric, Publishes, Reconnects, Tokens,
-    WsConnections,
+    self, Clients, Collected, Deliveries, Distribution, FaultRecord, Hold, Metric, Publishes, Reconnects,
+    Tokens, WsConnections,
 };
 use crate::profile::Profile;
 use crate::session::Cause;

@@ -72,12 +72,16 @@ fn whatever_is_open_dies_with_it() {
     bench.order(Order::Start);
     bench.say(Input::Killed);
     assert_eq!(bench.actions(), [Action::Connect, Action::Disconnect { polite: false }]);
-    let mut bench = Bench::with_token(documented(), TokenLife { issued: Timestamp::ZERO, life: Duration::ZERO });
+    let mut bench =
+        Bench::with_token(documented(), TokenLife { issued: Timestamp::ZERO, life: Duration::ZERO });
     bench.order(Order::Start);
     bench.say(Input::Killed);
     bench.take();
     bench.revived(100);
-    assert!(matches!(bench.actions()[..], [Action::Sync { .. }]), "the token that its identity holds now is good");
+    assert!(
+        matches!(bench.actions()[..], [Action::Sync { .. }]),
+        "the token that its identity holds now is good"
+    );
 }
 
 #[test]

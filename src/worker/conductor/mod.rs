@@ -31,9 +31,7 @@ use drain::Drain;
 use faults::Faults;
 use stops::Stops;
 
-pub use words::{
-    Command, Event, Fetch, FlushCost, FlushTrouble, LineFault, Publication, SendReply, Strain,
-};
+pub use words::{Command, Event, Fetch, FlushCost, FlushTrouble, LineFault, Publication, SendReply, Strain};
 
 /// What a conductor needs to know before it begins.
 #[derive(Clone, Debug)]
