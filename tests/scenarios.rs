@@ -16,6 +16,8 @@ mod matrix;
 mod oracle;
 #[path = "scenarios/play.rs"]
 mod play;
+#[path = "scenarios/random_faults.rs"]
+mod random_faults;
 #[path = "scenarios/random_plans.rs"]
 mod random_plans;
 #[path = "scenarios/random_profile.rs"]

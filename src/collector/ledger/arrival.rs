@@ -209,8 +209,8 @@ impl Ledger {
         match arrival.channel {
             Channel::Stream { .. } => {
                 track.put_on_stream(at.n);
+                // A page that passed over the number may have put it there.
                 if let Some(extra) = &mut track.extra {
-                    extra.by_sync.remove(at.n);
                     extra.in_bridge.remove(at.n);
                 }
             }

@@ -260,7 +260,7 @@ pub(super) struct Bridge {
 
 impl Past {
     /// Pieces kept for one client.
-    const ITEMS: usize = 16;
+    const ITEMS: usize = 64;
     /// Requests kept of one bridge; beyond them the last one stands for all that follow.
     const REQUESTS: usize = 256;
 

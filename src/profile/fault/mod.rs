@@ -64,6 +64,9 @@ impl FaultKind {
         name(self)
     }
 
+    /// Every name that [`FaultKind::name`] can answer.
+    pub const NAMES: &[&str] = &NAMES;
+
     /// Planted by our own target; never planted on a deployment.
     pub fn is_target_side(&self) -> bool {
         !matches!(self, Self::Line(..))

@@ -310,6 +310,10 @@ impl Conductor {
             }
             self.outbox.push_back(Command::Publish(publication));
         }
+        self.take_ended(now);
+    }
+
+    fn take_ended(&mut self, now: Timestamp) {
         while let Some(ended) = self.publishing.ended() {
             self.drain.publish_ended(now, &ended);
             self.collector.ended(now, &ended);

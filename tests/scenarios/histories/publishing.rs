@@ -128,11 +128,14 @@ impl World {
 
     fn reply(&mut self, ticket: u64, last: bool) {
         let odd = self.draw.chance(self.mischief.answer);
+        let unplaced = self.draw.chance(self.mischief.unplaced);
         let drawn = self.draw.pick(&[Reply::Refused, Reply::Doubtful, Reply::Doubtful, Reply::NotWritten]);
         let Some(publish) = self.publishing.under_way.get_mut(&ticket) else { return };
         let Some(asked) = publish.asked.take() else { return };
         let reply = match publish.stored {
-            Some(message) if !odd => Reply::Created { id: message.id, position: message.position },
+            Some(message) if !odd => {
+                Reply::Created { id: message.id, position: message.position.filter(|_| !unplaced) }
+            }
             // What was not written cannot have been stored, or the stamp would lie.
             Some(_) if drawn == Reply::NotWritten => Reply::Doubtful,
             _ => drawn,

@@ -19,9 +19,12 @@ pub(super) fn orders(step: usize) -> impl Iterator<Item = usize> {
 }
 
 /// All publishes of a run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Publishes {
+    people: Population,
     by_key: BTreeMap<Key, Publish>,
+    /// The highest position that any client of the tenant held when the event was first sent.
+    floors: BTreeMap<Key, u64>,
     /// When the books were closed: what comes later changes nothing.
     closed: usize,
 }
@@ -60,14 +63,26 @@ pub(super) struct Facts {
     pub(super) sent: Timestamp,
     /// The acknowledgement, or the first sighting.
     pub(super) acked: Timestamp,
-    /// The position lies in `low..=high`.
+    /// The position lies in `low..=high`: both are the position itself, once an answer or a sighting has told it; until
+    /// then it lies above every position that a client of the tenant held when the event was first sent, and below that
+    /// of every event first sent after its acknowledgement.
     pub(super) low: u64,
     pub(super) high: u64,
 }
 
+/// What became of the publishes of a tenant of which an attempt left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Outcomes {
+    pub(crate) acknowledged: u64,
+    pub(crate) rejected: u64,
+    pub(crate) unknown: u64,
+    pub(crate) unsent: u64,
+}
+
 impl Publishes {
-    pub(super) fn of(trace: &Trace) -> Self {
-        let mut all = Self { closed: usize::MAX, ..Self::default() };
+    pub(super) fn of(trace: &Trace, people: &Population) -> Self {
+        let (by_key, floors) = (BTreeMap::new(), BTreeMap::new());
+        let mut all = Self { people: people.clone(), by_key, floors, closed: usize::MAX };
         let (mut tickets, mut fetches) = (BTreeMap::new(), BTreeMap::new());
         for (step_number, step) in trace.steps.iter().enumerate() {
             let order = order_of(step_number);
@@ -105,17 +120,56 @@ impl Publishes {
         all
     }
 
+    /// An attempt leaves, while the highest position of the tenant's clients is this.
+    pub(super) fn sending(&mut self, key: Key, order: usize, floor: u64) {
+        let written = |publish: &Publish| {
+            publish.replies.iter().any(|reply| reply.0 < order && reply.2 != Reply::NotWritten)
+        };
+        if self.by_key.get(&key).is_some_and(|publish| !written(publish)) {
+            self.floors.insert(key, floor);
+        }
+    }
+
     pub(super) fn all(&self) -> impl Iterator<Item = (&Key, &Publish)> {
         self.by_key.iter()
     }
 
-    /// Events of which two ids or positions were seen, by tenant.
-    pub(super) fn double_stored(&self, people: &Population) -> Vec<u64> {
+    /// Events of which two ids or positions were told, by answers, clients or audit; by tenant.
+    pub(super) fn double_stored(&self) -> Vec<u64> {
+        let people = &self.people;
         let mut counts = vec![0; people.tenants() as usize];
         for (key, publish) in &self.by_key {
-            counts[people.tenant_of_room(key.0) as usize] += u64::from(publish.copies_before(usize::MAX) > 1);
+            counts[people.tenant_of_room(key.0) as usize] +=
+                u64::from(publish.copies_before(usize::MAX, self.closed) > 1);
         }
         counts
+    }
+
+    /// By tenant, when the books are closed; what has no end by then is unknown.
+    pub(super) fn outcomes(&self) -> Vec<Outcomes> {
+        let mut outcomes = vec![Outcomes::default(); self.people.tenants() as usize];
+        for (key, publish) in &self.by_key {
+            let outcomes = &mut outcomes[self.people.tenant_of_room(key.0) as usize];
+            let never_left = publish.replies.iter().all(|reply| reply.2 == Reply::NotWritten);
+            *match publish.state_at(self.closed) {
+                State::Acknowledged => &mut outcomes.acknowledged,
+                State::Refused if never_left => &mut outcomes.unsent,
+                State::Refused => &mut outcomes.rejected,
+                State::Pending | State::Unknown => &mut outcomes.unknown,
+            } += 1;
+        }
+        outcomes
+    }
+
+    /// Owed events of which nobody knew the position when they were acknowledged.
+    pub(super) fn vague(&self) -> BTreeSet<Key> {
+        let known = |publish: &Publish| {
+            let sighted =
+                publish.sightings.iter().map(|seen| seen.0).chain(publish.audited.map(|audited| audited.0));
+            let acknowledged = publish.created().map(|created| created.0).or(sighted.min());
+            acknowledged.is_none_or(|order| publish.position_at(order).is_some())
+        };
+        self.by_key.iter().filter(|(_, publish)| !known(publish)).map(|(&key, _)| key).collect()
     }
 
     /// Rejected or never sent, as far as is known when the books are closed.
@@ -130,7 +184,7 @@ impl Publishes {
 
     /// Whether two ids or positions of it had been seen before or in this step.
     pub(super) fn is_double(&self, key: Key, order: usize) -> bool {
-        self.by_key.get(&key).is_some_and(|publish| publish.copies_before(order + 1) > 1)
+        self.by_key.get(&key).is_some_and(|publish| publish.copies_before(order + 1, self.closed) > 1)
     }
 
     /// When it was sent and acknowledged, as far as is known before a step; `None`: it is not owed to anybody yet.
@@ -156,11 +210,18 @@ impl Publishes {
         let audited = publish.audited.filter(|audited| audited.0 < order);
         let sighted = seen.into_iter().chain(audited.map(|audited| (audited.0, audited.1))).min();
         let acked = created.map(|created| created.1).or(sighted.map(|sighted| sighted.1))?;
-        let positions = publish.sightings.iter().filter(|seen| seen.0 < order).find_map(|seen| seen.3);
-        let position =
-            created.and_then(|created| created.3).or(positions).or(audited.and_then(|audited| audited.2));
-        let (low, high) = position.map_or((1, u64::MAX), |position| (position, position));
+        let (low, high) = match publish.position_at(order) {
+            Some(position) => (position, position),
+            None => (self.floors.get(&key).map_or(1, |floor| floor + 1), self.ceiling(key, acked, order)),
+        };
         Some(Facts { sent: publish.sent.unwrap_or(publish.due), acked, low, high })
+    }
+
+    fn ceiling(&self, key: Key, acked: Timestamp, order: usize) -> u64 {
+        let tenant = self.people.tenant_of_room(key.0);
+        let others = self.by_key.iter().filter(|(key, _)| self.people.tenant_of_room(key.0) == tenant);
+        let later = others.filter(|(_, other)| other.sent.is_some_and(|sent| sent > acked));
+        later.filter_map(|(_, other)| other.position_at(order)).min().map_or(u64::MAX, |least| least - 1)
     }
 
     fn saw(&mut self, order: usize, at: Timestamp, message: &Message) {
@@ -215,11 +276,24 @@ impl Publish {
         })
     }
 
+    /// The acknowledgement's position, else that of the first sighting that told one, else the audit's; what tells it
+    /// in this very moment counts.
+    fn position_at(&self, order: usize) -> Option<u64> {
+        let created = self.created().filter(|created| created.0 <= order).and_then(|created| created.3);
+        let seen = || self.sightings.iter().filter(|seen| seen.0 <= order).find_map(|seen| seen.3);
+        let audited = || self.audited.filter(|audited| audited.0 <= order).and_then(|audited| audited.2);
+        created.or_else(seen).or_else(audited)
+    }
+
     /// Different ids, or different positions, whichever are more.
-    fn copies_before(&self, order: usize) -> usize {
-        let created = self.created().map(|(order, _, id, position)| (order, id, position));
+    fn copies_before(&self, order: usize, closed: usize) -> usize {
+        // An answer that comes when the books are closed is no longer heard.
+        let created = self.created().filter(|created| created.0 < closed);
+        let created = created.map(|(order, _, id, position)| (order, id, position));
         let seen = self.sightings.iter().map(|&(order, _, id, position)| (order, id, position));
-        let all: Vec<_> = created.into_iter().chain(seen).filter(|copy| copy.0 < order).collect();
+        let audited = self.audited.map(|(order, _, position)| (order, 0, position));
+        let all: Vec<_> =
+            created.into_iter().chain(seen).chain(audited).filter(|copy| copy.0 < order).collect();
         let ids: BTreeSet<u64> = all.iter().map(|copy| copy.1).filter(|&id| id != 0).collect();
         let positions: BTreeSet<u64> = all.iter().filter_map(|copy| copy.2).collect();
         ids.len().max(positions.len())
