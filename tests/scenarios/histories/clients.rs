@@ -97,12 +97,13 @@ impl World {
         (state.state, state.leaves_at) = (State::Away, None);
     }
 
-    /// Some of the clients' positions become durable; as one flush, so that some lag further behind than others.
+    /// Some of the clients' positions become durable; some as they were a while ago, when the flush began.
     pub(super) fn flush(&mut self) {
         for client in 0..self.people.clients() {
             let state = &mut self.clients[client as usize];
             if state.position > state.stored && self.draw.chance(0.7) {
-                state.stored = state.position;
+                let lag = (state.position - state.stored).min(4) as u32;
+                state.stored = state.position - u64::from(self.draw.below(lag));
                 let position = state.stored;
                 self.note(What::Stored { client, position });
                 self.ledger.stored(client, position);

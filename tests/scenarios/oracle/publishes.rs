@@ -276,13 +276,15 @@ impl Publish {
         })
     }
 
-    /// The acknowledgement's position, else that of the first sighting that told one, else the audit's; what tells it
-    /// in this very moment counts.
+    /// The acknowledgement's position, else that of the first sighting that told one, by a client or by the audit; what
+    /// tells it in this very moment counts.
     fn position_at(&self, order: usize) -> Option<u64> {
         let created = self.created().filter(|created| created.0 <= order).and_then(|created| created.3);
-        let seen = || self.sightings.iter().filter(|seen| seen.0 <= order).find_map(|seen| seen.3);
-        let audited = || self.audited.filter(|audited| audited.0 <= order).and_then(|audited| audited.2);
-        created.or_else(seen).or_else(audited)
+        let sightings = self.sightings.iter().map(|seen| (seen.0, seen.3));
+        let sightings = sightings.chain(self.audited.map(|audited| (audited.0, audited.2)));
+        let told =
+            sightings.filter_map(|(at, position)| Some((at, position?))).filter(|told| told.0 <= order);
+        created.or_else(|| told.min_by_key(|told| told.0).map(|told| told.1))
     }
 
     /// Different ids, or different positions, whichever are more.
