@@ -16,6 +16,15 @@ pub(super) struct Changes {
     /// Deployment to run against, instead of the embedded target
     #[arg(long, value_name = "URL")]
     target: Option<String>,
+    /// Trust whatever certificate the target shows (short for --set target.insecure=true)
+    #[arg(long)]
+    insecure: bool,
+    /// Connect to ADDRESS for HOST:PORT, as curl has it (may be repeated; adds to target.resolve)
+    #[arg(long, value_name = "HOST:PORT:ADDRESS")]
+    resolve: Vec<String>,
+    /// Connect from this address of this machine; several are taken in turn (instead of target.local_addresses)
+    #[arg(long = "local-addr", value_name = "ADDRESS")]
+    local_addresses: Vec<String>,
     /// Change one key of the profile: --set client.bridge=stream-first (may be repeated)
     #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
     set: Vec<String>,
@@ -56,6 +65,15 @@ impl Changes {
         Ok(loaded.profile)
     }
 
+    /// `--insecure`, `--resolve`, `--local-addr`
+    fn route(&self) -> impl Iterator<Item = Override> {
+        let list =
+            |key: &'static str, texts: &[String]| (!texts.is_empty()).then(|| Override::texts(key, texts));
+        let insecure = self.insecure.then(|| Override::flag("target.insecure"));
+        let resolve = list("target.resolve", &self.resolve);
+        [insecure, resolve, list("target.local_addresses", &self.local_addresses)].into_iter().flatten()
+    }
+
     /// The shorthands come last: they are the shorter way to say something, and so the later thought.
     fn overrides(&self) -> Result<Vec<Override>, ChangeError> {
         let mut overrides = Vec::new();
@@ -63,6 +81,7 @@ impl Changes {
             let change = Override::parse(set).map_err(|error| ChangeError::Set(set.clone(), error))?;
             overrides.push(change);
         }
+        overrides.extend(self.route());
         overrides.extend(self.target.clone().map(Override::Target));
         overrides.extend(self.clients.map(Override::Clients));
         overrides.extend(self.seed.map(Override::Seed));

@@ -1,13 +1,13 @@
 //! Safety rails (pure): whether this profile may run against that host, judged before anything leaves.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use thiserror::Error;
 use url::{Host, Url};
 
 use super::cost::Load;
-use crate::profile::Profile;
 use crate::profile::quantity::Rate;
+use crate::profile::{Profile, Target};
 
 /// Why a run may not start; completes "failed to …".
 #[derive(Debug, Error, PartialEq)]
@@ -70,7 +70,7 @@ pub(super) fn check(profile: &mut Profile, confirmed: Option<&str>) -> Result<Cl
     let no_host = || RailError::NoHost(without_secrets(&url));
     let parsed = Url::parse(&url).map_err(|_| no_host())?;
     let host = parsed.host().ok_or_else(no_host)?;
-    if is_loopback(&host) {
+    if is_loopback(&host) && stays_here(&profile.target) {
         return Ok(Cleared { notes });
     }
     let host = host.to_string();
@@ -94,6 +94,17 @@ pub(super) fn check(profile: &mut Profile, confirmed: Option<&str>) -> Result<Cl
         profile.auth.login_rate = profile.limits.logins;
     }
     Ok(Cleared { notes })
+}
+
+/// Neither a proxy nor a name that is not looked up leads away from this machine.
+fn stays_here(target: &Target) -> bool {
+    let here = |known: &String| {
+        let address = known.splitn(3, ':').nth(2).map(|address| address.trim_matches(['[', ']']));
+        address
+            .and_then(|address| address.parse::<IpAddr>().ok())
+            .is_some_and(|address| address.is_loopback())
+    };
+    target.proxy.is_none() && target.resolve.iter().all(here)
 }
 
 fn within_limits(profile: &Profile, host: &str) -> Result<(), RailError> {
@@ -190,6 +201,18 @@ mod tests {
         }
         let refused = check(&mut profile_for("https://chat.example.com"), Some("chat.example.org"));
         assert!(matches!(refused, Err(RailError::OtherConfirmed { .. })), "{refused:?}");
+    }
+
+    #[test]
+    fn a_name_of_this_machine_that_leads_elsewhere_is_another_machine() {
+        let refused = |change: fn(&mut Target)| {
+            let mut profile = profile_for("http://localhost:8080");
+            change(&mut profile.target);
+            matches!(check(&mut profile, None), Err(RailError::NotConfirmed { .. }))
+        };
+        assert!(refused(|target| target.resolve = vec!["localhost:8080:192.0.2.7".to_owned()]));
+        assert!(refused(|target| target.proxy = Some("http://127.0.0.1:3128".to_owned())));
+        assert!(!refused(|target| target.resolve = vec!["localhost:8080:[::1]".to_owned()]));
     }
 
     #[test]

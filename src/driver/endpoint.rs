@@ -4,11 +4,16 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::time::Duration;
 
+use http::HeaderMap;
 use rustix::io::Errno;
 use thiserror::Error;
-use tokio::net::TcpStream;
+use tokio::time::Instant;
 use url::{Host, Url};
+
+use super::route::Route;
+use super::transport::Transport;
 
 /// One server that speaks HTTP and WebSocket on one port.
 #[derive(Debug)]
@@ -17,28 +22,38 @@ pub struct Endpoint {
     authority: Box<str>,
     host: Box<str>,
     port: u16,
+    /// `https` or `wss`.
+    tls: bool,
     /// The path that the URL puts before `/v1`, without a slash at its end; mostly empty.
     prefix: Box<str>,
+    route: Rc<Route>,
     addresses: RefCell<Rc<[SocketAddr]>>,
-    /// The address that took the last connection: the next one tries it first.
-    good: Cell<usize>,
+    /// Connections so far: each begins with the next address.
+    turn: Cell<usize>,
+    /// Addresses that refused the last connection; they come last.
+    bad: RefCell<Vec<SocketAddr>>,
+    /// When the name was looked up last.
+    looked: Cell<Option<Instant>>,
 }
 
+/// A name is looked up again by the first connection after this long (ours): balancers change their addresses, and a
+/// storm of reconnects must not become one of look-ups.
+const NAME_LIFE: Duration = Duration::from_secs(5);
+
 impl Endpoint {
-    /// Reads the URL of a target. Nothing is looked up yet: see [`Endpoint::resolve`].
+    /// Reads the URL of a target that is reached by `route`. Nothing is looked up yet: see [`Endpoint::resolve`].
     ///
     /// # Errors
     ///
-    /// When it is no URL, has no host, carries credentials, or its scheme is not `http` (`https` is known and refused:
-    /// the driver speaks no TLS yet).
-    pub fn parse(text: &str) -> Result<Self, EndpointError> {
+    /// When it is no URL, has no host, carries credentials, or its scheme is not `http`, `https`, `ws` or `wss`.
+    pub fn new(text: &str, route: &Rc<Route>) -> Result<Self, EndpointError> {
         let shown = || text.chars().take(200).collect::<String>();
         let url = Url::parse(text).map_err(|source| EndpointError::Url { url: shown(), source })?;
-        match url.scheme() {
-            "http" | "ws" => {}
-            "https" | "wss" => return Err(EndpointError::Tls(shown())),
+        let tls = match url.scheme() {
+            "http" | "ws" => false,
+            "https" | "wss" => true,
             other => return Err(EndpointError::Scheme { url: shown(), scheme: other.to_owned() }),
-        }
+        };
         if !url.username().is_empty() || url.password().is_some() {
             return Err(EndpointError::Credentials);
         }
@@ -47,17 +62,31 @@ impl Endpoint {
             Some(host) => host.to_string(),
             None => return Err(EndpointError::NoHost(shown())),
         };
-        let port = url.port_or_known_default().unwrap_or(80);
+        let default = if tls { 443 } else { 80 };
+        let port = url.port().unwrap_or(default);
         let bracketed = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-        let authority = if port == 80 { bracketed } else { format!("{bracketed}:{port}") };
+        let authority = if port == default { bracketed } else { format!("{bracketed}:{port}") };
         Ok(Self {
             authority: authority.into(),
             host: host.into(),
             port,
+            tls,
             prefix: url.path().trim_end_matches('/').into(),
+            route: Rc::clone(route),
             addresses: RefCell::new(Rc::from([])),
-            good: Cell::new(0),
+            turn: Cell::new(0),
+            bad: RefCell::default(),
+            looked: Cell::new(None),
         })
+    }
+
+    /// The same by the plainest route.
+    ///
+    /// # Errors
+    ///
+    /// As [`Endpoint::new`].
+    pub fn parse(text: &str) -> Result<Self, EndpointError> {
+        Self::new(text, &Rc::new(Route::plain()))
     }
 
     /// Looks the host up, anew each time; the old addresses stay when that fails.
@@ -66,42 +95,67 @@ impl Endpoint {
     ///
     /// When the name has no address.
     pub async fn resolve(&self) -> Result<(), EndpointError> {
+        self.looked.set(Some(now()));
         let refused = |source| EndpointError::Resolve { host: self.host.to_string(), source };
-        let found: Vec<SocketAddr> =
-            tokio::net::lookup_host((&*self.host, self.port)).await.map_err(refused)?.collect();
-        if found.is_empty() {
-            return Err(refused(io::Error::new(io::ErrorKind::NotFound, "the name has no address")));
-        }
+        let found = self.route.resolve(&self.host, self.port).await.map_err(refused)?;
         if *found != **self.addresses.borrow() {
-            self.good.set(0);
+            self.bad.borrow_mut().clear();
             *self.addresses.borrow_mut() = found.into();
         }
         Ok(())
     }
 
-    /// Opens a connection with TCP_NODELAY: the addresses in turn, beginning with the one that worked last.
+    /// Opens a connection with TCP_NODELAY, and TLS around it if the URL says so. Of several addresses each connection
+    /// begins with the next one; those that failed last time come last.
     ///
     /// # Errors
     ///
     /// The error of the last address tried; [`is_local`] tells whether this machine was the reason.
-    pub async fn connect(&self) -> io::Result<TcpStream> {
-        let addresses = self.addresses.borrow().clone();
-        let first = self.good.get();
+    pub async fn connect(&self) -> io::Result<Transport> {
+        self.look_again().await;
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the target's host has not been looked up");
-        for turn in 0..addresses.len() {
-            let at = (first + turn) % addresses.len();
-            #[expect(clippy::disallowed_methods, reason = "the driver owns the sockets")]
-            match TcpStream::connect(addresses[at]).await {
-                Ok(stream) => {
-                    stream.set_nodelay(true)?;
-                    self.good.set(at);
-                    return Ok(stream);
+        for address in self.in_turn() {
+            match self.route.connect(address, &self.host, self.port, self.tls).await {
+                Ok(transport) => {
+                    self.bad.borrow_mut().retain(|bad| *bad != address);
+                    return Ok(transport);
                 }
                 Err(error) if is_local(&error) => return Err(error),
-                Err(error) => last = error,
+                Err(error) => {
+                    let mut bad = self.bad.borrow_mut();
+                    if !bad.contains(&address) {
+                        bad.push(address);
+                    }
+                    last = error;
+                }
             }
         }
         Err(last)
+    }
+
+    /// A name whose look-up has grown old is looked up by whoever notices first; the others go on with what there is.
+    async fn look_again(&self) {
+        let old = self.looked.get().is_some_and(|looked| now() - looked >= NAME_LIFE);
+        if old && self.route.looks_up(&self.host, self.port) {
+            // Without an answer the old addresses are as good as any.
+            let _ = self.resolve().await;
+        }
+    }
+
+    fn in_turn(&self) -> Vec<SocketAddr> {
+        let addresses = self.addresses.borrow();
+        let (bad, first) = (self.bad.borrow(), self.turn.get());
+        self.turn.set(first.wrapping_add(1));
+        let count = addresses.len();
+        let (good, bad): (Vec<SocketAddr>, Vec<SocketAddr>) = (0..count)
+            .map(|turn| addresses[(first.wrapping_add(turn)) % count])
+            .partition(|address| !bad.contains(address));
+        good.into_iter().chain(bad).collect()
+    }
+
+    /// `Host`, and what else every request says.
+    pub fn headers(&self) -> &HeaderMap {
+        self.route.headers()
     }
 
     /// What the `Host` header says.
@@ -117,7 +171,9 @@ impl Endpoint {
     /// Every address is this machine's own. False before [`Endpoint::resolve`].
     pub fn is_loopback(&self) -> bool {
         let addresses = self.addresses.borrow();
-        !addresses.is_empty() && addresses.iter().all(|address| is_loopback(address.ip()))
+        !self.route.has_proxy()
+            && !addresses.is_empty()
+            && addresses.iter().all(|address| is_loopback(address.ip()))
     }
 }
 
@@ -125,27 +181,21 @@ impl Endpoint {
 #[derive(Debug, Error)]
 pub enum EndpointError {
     /// It is no URL.
-    #[error("read the target's URL `{url}`: write it as http://host:port")]
+    #[error("read the target's URL `{url}`: write it as http://host:port or https://host")]
     Url {
         /// As given, cut.
         url: String,
         /// What is wrong with it.
         source: url::ParseError,
     },
-    /// Its scheme is not http.
-    #[error("use the target's URL `{url}`: its scheme is `{scheme}`, and must be http")]
+    /// Its scheme is neither http nor https.
+    #[error("use the target's URL `{url}`: its scheme is `{scheme}`, and must be http or https")]
     Scheme {
         /// As given, cut.
         url: String,
         /// Its scheme.
         scheme: String,
     },
-    /// TLS is not spoken yet.
-    #[error(
-        "use the target's URL `{0}`: this version speaks no TLS; \
-         point target.url at an http:// address behind the TLS termination"
-    )]
-    Tls(String),
     /// Credentials in a URL end up in logs.
     #[error("use the target's URL: it carries a user name or password, and credentials have no place in it")]
     Credentials,
@@ -177,6 +227,11 @@ pub fn is_local(error: &io::Error) -> bool {
     )
 }
 
+#[expect(clippy::disallowed_methods, reason = "a look-up grows old")]
+fn now() -> Instant {
+    Instant::now()
+}
+
 fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
@@ -192,6 +247,8 @@ mod tests {
             ("http://chat.example.com/", "chat.example.com", "/v1/me"),
             ("http://chat.example.com:80/wave/", "chat.example.com", "/wave/v1/me"),
             ("ws://[::1]:9/a/b", "[::1]:9", "/a/b/v1/me"),
+            ("https://chat.example.com", "chat.example.com", "/v1/me"),
+            ("wss://chat.example.com:80/", "chat.example.com:80", "/v1/me"),
         ] {
             let endpoint = Endpoint::parse(url).expect("a good URL");
             assert_eq!((endpoint.authority(), &*endpoint.path("/v1/me")), (authority, path), "{url}");
@@ -202,7 +259,6 @@ mod tests {
     fn what_cannot_be_used_says_what_to_write_instead() {
         for (url, words) in [
             ("chat.example.com", "http://host:port"),
-            ("https://chat.example.com", "speaks no TLS"),
             ("ftp://chat.example.com", "must be http"),
             ("http://me:secret@chat.example.com", "no place"),
         ] {

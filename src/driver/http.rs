@@ -17,11 +17,11 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::endpoint::{Endpoint, is_local};
+use super::transport::Transport;
 use crate::secret::Secret;
 
 /// One request, apart from where it goes.
@@ -70,6 +70,9 @@ impl<'a> Call<'a> {
             .uri(endpoint.path(self.path))
             .header(HOST, endpoint.authority())
             .header(USER_AGENT, agent);
+        if let Some(headers) = request.headers_mut() {
+            headers.extend(endpoint.headers().clone());
+        }
         if let Some(token) = self.token {
             request = request.header(AUTHORIZATION, bearer(token)?);
         }
@@ -151,7 +154,7 @@ pub enum TroubleKind {
 /// A keep-alive connection on which one exchange at a time is made.
 pub struct Connection {
     sender: SendRequest<Full<Bytes>>,
-    driver: Pin<Box<http1::Connection<TokioIo<TcpStream>, Full<Bytes>>>>,
+    driver: Pin<Box<http1::Connection<TokioIo<Transport>, Full<Bytes>>>>,
     ended: bool,
 }
 

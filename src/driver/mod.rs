@@ -12,9 +12,12 @@ pub mod minter;
 pub mod preflight;
 pub mod provision;
 pub mod publisher;
+pub mod route;
 pub mod store;
 pub mod strain;
 pub mod stream;
 pub mod tokens;
+pub mod transport;
 
+mod anyone;
 mod upgrade;

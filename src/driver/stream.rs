@@ -10,7 +10,6 @@ use bytes::Bytes;
 use http::header::{CONNECTION, COOKIE, HOST, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION};
 use http::header::{UPGRADE, USER_AGENT};
 use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
@@ -18,6 +17,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame, Utf8Byt
 
 use super::endpoint::Endpoint;
 use super::frames::{Decoder, Item};
+use super::transport::Transport;
 use super::upgrade::{io_failure, upgrade};
 use crate::secret::Secret;
 use crate::session::{ConnectFailure, Ending};
@@ -35,12 +35,14 @@ const LINGER: Duration = Duration::from_secs(2);
 /// An upgraded connection.
 #[derive(Debug)]
 pub struct Stream {
-    socket: TcpStream,
+    socket: Transport,
     decoder: Decoder,
     /// What came in one piece with the answer to the upgrade has not been looked at yet.
     unread: bool,
     /// Frames that wait for the socket; mostly empty.
     unsent: Vec<u8>,
+    /// What was written may still wait inside of TLS.
+    sealed: bool,
     /// Planted: no pong leaves.
     muted: bool,
 }
@@ -78,6 +80,7 @@ impl Stream {
             unread: !upgraded.rest.is_empty(),
             decoder: Decoder::beginning_with(upgraded.rest),
             unsent: Vec::new(),
+            sealed: false,
             muted: false,
         };
         Ok(Opened { stream, cookies: upgraded.cookies })
@@ -187,8 +190,7 @@ impl Stream {
 
     /// Drops the connection with a reset, as a network would.
     pub fn reset(self) {
-        // Without it the connection ends by FIN, which is less than was asked for but an end all the same.
-        let _ = self.socket.set_zero_linger();
+        self.socket.reset();
     }
 
     fn send(&mut self, frame: Frame, cx: &mut Context<'_>) {
@@ -200,14 +202,22 @@ impl Stream {
 
     /// Writes what waits, as far as the socket takes it. An error shows when reading.
     fn flush(&mut self, cx: &mut Context<'_>) {
+        if self.unsent.is_empty() && !self.sealed {
+            return;
+        }
         while !self.unsent.is_empty() {
             match Pin::new(&mut self.socket).poll_write(cx, &self.unsent) {
-                Poll::Ready(Ok(written)) => drop(self.unsent.drain(..written)),
+                Poll::Ready(Ok(written)) => {
+                    drop(self.unsent.drain(..written));
+                    self.sealed = true;
+                }
                 Poll::Ready(Err(_)) => self.unsent.clear(),
                 Poll::Pending => return,
             }
         }
         self.unsent = Vec::new();
+        // TLS may have taken it, and not got rid of it yet.
+        self.sealed = Pin::new(&mut self.socket).poll_flush(cx).is_pending();
     }
 }
 
@@ -227,6 +237,9 @@ fn request(
         .header(SEC_WEBSOCKET_VERSION, "13")
         .header(SEC_WEBSOCKET_KEY, generate_key())
         .header(USER_AGENT, agent);
+    if let Some(headers) = request.headers_mut() {
+        headers.extend(endpoint.headers().clone());
+    }
     if let Some(cookie) = cookie {
         request = request.header(COOKIE, cookie);
     }
@@ -248,7 +261,7 @@ fn ending(error: &io::Error) -> Ending {
 #[cfg(test)]
 mod tests {
     use futures::{SinkExt as _, StreamExt as _};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
     use tokio::runtime::{Builder, LocalOptions};
     use tokio::task::spawn_local;
     use tokio_tungstenite::WebSocketStream;

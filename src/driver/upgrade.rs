@@ -8,12 +8,12 @@ use std::io;
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SET_COOKIE, UPGRADE};
 use http::{HeaderMap, StatusCode};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::client::{Response, generate_request};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::handshake::machine::TryParse as _;
 
 use super::endpoint::is_local;
+use super::transport::Transport;
 use crate::session::ConnectFailure;
 
 /// Heads of answers are not larger than this.
@@ -24,7 +24,7 @@ const COOKIES_MAX: usize = 16;
 
 /// A connection that is a WebSocket's from now on.
 pub(super) struct Upgraded {
-    pub(super) socket: TcpStream,
+    pub(super) socket: Transport,
     /// What came behind the answer already.
     pub(super) rest: Vec<u8>,
     /// The `Set-Cookie` headers of the answer.
@@ -38,11 +38,12 @@ pub(super) struct Upgraded {
 /// [`ConnectFailure::Status`] for any other answer, [`ConnectFailure::Network`] for none, or for a 101 that is not what
 /// RFC 6455 asks for.
 pub(super) async fn upgrade(
-    mut socket: TcpStream,
+    mut socket: Transport,
     request: http::Request<()>,
 ) -> Result<Upgraded, ConnectFailure> {
     let (request, key) = generate_request(request).map_err(|_| ConnectFailure::Local)?;
     socket.write_all(&request).await.map_err(|error| io_failure(&error))?;
+    socket.flush().await.map_err(|error| io_failure(&error))?;
     let (head, rest) = read_head(&mut socket).await?;
     if head.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(ConnectFailure::Status(head.status().as_u16()));
@@ -64,7 +65,7 @@ pub(super) fn io_failure(error: &io::Error) -> ConnectFailure {
 }
 
 /// The head of the answer, and what came behind it.
-async fn read_head(socket: &mut TcpStream) -> Result<(Response, Vec<u8>), ConnectFailure> {
+async fn read_head(socket: &mut Transport) -> Result<(Response, Vec<u8>), ConnectFailure> {
     let mut received = Vec::with_capacity(1024);
     while received.len() < HEAD_MAX {
         match socket.read_buf(&mut received).await {

@@ -4,6 +4,7 @@
 //! memberships, rooms and events each fit half a `u32`.
 
 mod faults;
+mod route;
 
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ pub(super) fn problems(profile: &Profile) -> Vec<Problem> {
     let mut rules = Rules { profile, problems: Vec::new() };
     rules.head();
     rules.target();
+    rules.route();
     rules.embedded();
     rules.population();
     rules.phases();
@@ -66,6 +68,10 @@ pub(super) fn warnings(profile: &Profile) -> Vec<Warning> {
     if on_deployment && profile.auth.key_file.is_none() {
         let text = "is missing: with dev-jwt on a target that is not embedded, tokens are signed with the key in this file";
         warn("auth.key_file".to_owned(), text.to_owned());
+    }
+    if profile.target.insecure {
+        let text = "trusts whatever certificate comes: nobody has shown that this is the target";
+        warn("target.insecure".to_owned(), text.to_owned());
     }
     let end = course(profile);
     let drained = end.saturating_add(profile.drain.deadline);
@@ -146,12 +152,15 @@ impl Rules<'_> {
         let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
         let host = rest.map(|rest| rest.split('/').next().unwrap_or_default()).unwrap_or_default();
         if url.contains('@') {
-            self.problems.push(Problem::new(key, "\"***\"", Why::SecretInUrl));
-            return;
+            return self.secret(key);
         }
         let good =
             !host.is_empty() && !url.contains(|letter: char| letter.is_whitespace() || "?#".contains(letter));
         self.require(good, key, &url.to_owned(), Why::BadUrl);
+    }
+
+    fn secret(&mut self, key: &str) {
+        self.problems.push(Problem::new(key, "\"***\"", Why::SecretInUrl));
     }
 
     fn embedded(&mut self) {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::quantity::{Rate, Share};
 use super::{
     Arrivals, Audit, Auth, AuthMode, Balancer, BalancerMode, BridgeOrder, Client, ClientStart, Comparison,
-    Drain, Embedded, Limit, LimitUnit, Limits, Objective, Payload, Population, Reporting, Sticky, Stop,
-    StopCondition, Target, TenantShares, Traffic, TrafficStart,
+    Drain, Embedded, Family, Limit, LimitUnit, Limits, Objective, Payload, Population, Reporting, Sticky,
+    Stop, StopCondition, Target, TenantShares, Traffic, TrafficStart,
 };
 
 /// `seed`
@@ -18,6 +18,13 @@ impl Default for Target {
             url: None,
             allow: Vec::new(),
             metrics: Vec::new(),
+            ca_file: None,
+            insecure: false,
+            family: Family::Any,
+            resolve: Vec::new(),
+            local_addresses: Vec::new(),
+            proxy: None,
+            headers: Vec::new(),
             scrape_interval: Duration::from_secs(5),
             embedded: Embedded::default(),
         }

@@ -121,6 +121,16 @@ pub enum Why {
     SecretInUrl,
     #[error("is not a host: write its name alone, as in \"chat.example.com\"")]
     BadHost,
+    #[error("must be host:port:address, as in \"chat.example.com:443:192.0.2.7\"")]
+    BadResolve,
+    #[error("is not an address of this machine: write it in numbers, as in \"192.0.2.10\"")]
+    BadAddress,
+    #[error("is not an HTTP proxy: write http://HOST:PORT")]
+    BadProxy,
+    #[error("is not a header: write \"Name: value\" in ASCII")]
+    BadHeader,
+    #[error("is a header that the harness sets itself, or one that carries secrets: leave it out")]
+    OwnHeader,
 
     // Population.
     #[error(

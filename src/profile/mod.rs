@@ -91,6 +91,20 @@ pub struct Target {
     pub allow: Vec<String>,
     /// `/metrics` of every pod; empty: what the embedded target says, else `<url>/metrics` (partial).
     pub metrics: Vec<String>,
+    /// PEM file of the certificates to trust; `None`: the system's.
+    pub ca_file: Option<String>,
+    /// Trust whatever certificate comes.
+    pub insecure: bool,
+    /// Which addresses of a name are used.
+    pub family: Family,
+    /// `host:port:address`: names that are not looked up.
+    pub resolve: Vec<String>,
+    /// Addresses of this machine to connect from, in turn; empty: the system's choice.
+    pub local_addresses: Vec<String>,
+    /// HTTP proxy to tunnel through with CONNECT.
+    pub proxy: Option<String>,
+    /// `Name: value`, sent with every request.
+    pub headers: Vec<String>,
     /// Time between two scrapes of a pod.
     pub scrape_interval: Duration,
     /// `[target.embedded]`
@@ -118,6 +132,27 @@ pub struct Embedded {
     pub retention: u32,
     /// What is in front of the pods.
     pub balancer: Balancer,
+}
+
+/// `target.family`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// Both, as the system orders them.
+    Any,
+    /// IPv4 alone.
+    Ipv4,
+    /// IPv6 alone.
+    Ipv6,
+}
+
+impl std::fmt::Display for Family {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Any => "any",
+            Self::Ipv4 => "IPv4",
+            Self::Ipv6 => "IPv6",
+        })
+    }
 }
 
 /// `target.embedded.balancer`

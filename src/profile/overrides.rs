@@ -44,6 +44,17 @@ impl Override {
         Ok(Self::Set { path, value: value_of(value) })
     }
 
+    /// This key (parts joined by dots) gets a list of texts.
+    pub fn texts(key: &str, texts: &[String]) -> Self {
+        let texts = texts.iter().map(|text| Value::from(text.as_str())).collect();
+        Self::Set { path: key.split('.').map(str::to_owned).collect(), value: Value::Array(texts) }
+    }
+
+    /// This key is true.
+    pub fn flag(key: &str) -> Self {
+        Self::Set { path: key.split('.').map(str::to_owned).collect(), value: Value::Boolean(true) }
+    }
+
     /// Does it decide what stands at this path?
     pub(super) fn decides(&self, key: &str) -> bool {
         let own = match self {

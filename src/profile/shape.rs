@@ -15,8 +15,8 @@ use super::objective::Subject;
 use super::quantity::{Crowd, Quantity, Rate, Share};
 use super::{
     Arrivals, Audit, Auth, AuthMode, Balancer, BalancerMode, BridgeOrder, Client, ClientStart, Drain,
-    Embedded, Fault, Limit, Limits, Objective, Payload, Phase, Population, Profile, Reporting, Sticky, Stop,
-    StopCondition, Target, TenantShares, Traffic, TrafficStart, defaults,
+    Embedded, Family, Fault, Limit, Limits, Objective, Payload, Phase, Population, Profile, Reporting,
+    Sticky, Stop, StopCondition, Target, TenantShares, Traffic, TrafficStart, defaults,
 };
 
 /// A whole profile as it is written.
@@ -208,6 +208,13 @@ section! {
         url: Option<String>,
         allow: Vec<String>,
         metrics: Vec<String>,
+        ca_file: Option<String>,
+        insecure: bool,
+        family: Family,
+        resolve: Vec<String>,
+        local_addresses: Vec<String>,
+        proxy: Option<String>,
+        headers: Vec<String>,
         scrape_interval: Duration,
     } with { embedded: EmbeddedShape }
 }

@@ -9,8 +9,8 @@ use crate::collector::collected::{
 use crate::profile::quantity::{Rate, Share};
 use crate::profile::{
     Arrivals, Audit, Auth, AuthMode, Balancer, BalancerMode, BridgeOrder, Client, ClientStart, Comparison,
-    Drain, Embedded, Fault, FaultKind, Limit, LimitUnit, Limits, Objective, Payload, Phase, Population,
-    Profile, Reporting, Sticky, Target, TenantShares, Traffic, TrafficStart,
+    Drain, Embedded, Family, Fault, FaultKind, Limit, LimitUnit, Limits, Objective, Payload, Phase,
+    Population, Profile, Reporting, Sticky, Target, TenantShares, Traffic, TrafficStart,
 };
 use crate::report::RunInfo;
 use crate::session::Cause;
@@ -88,6 +88,13 @@ fn target() -> Target {
         url: None,
         allow: Vec::new(),
         metrics: Vec::new(),
+        ca_file: None,
+        insecure: false,
+        family: Family::Any,
+        resolve: Vec::new(),
+        local_addresses: Vec::new(),
+        proxy: None,
+        headers: Vec::new(),
         scrape_interval: Duration::from_secs(5),
         embedded: Embedded {
             pods: 3,

@@ -88,7 +88,9 @@ impl Holding {
             processes.push(process("the pods", lines, pools + 4 * pods));
             memory += PROCESS_BYTES + clients * CLIENT_BYTES + (lines + pools) * SOCKET_BYTES;
         }
-        Self { processes, ports: (lines + pools).div_ceil(endpoints), memory, clients }
+        // Each address that connections come from has all ports of its own.
+        let origins = (profile.target.local_addresses.len() as u64).max(1);
+        Self { processes, ports: (lines + pools).div_ceil(endpoints * origins), memory, clients }
     }
 }
 

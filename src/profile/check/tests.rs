@@ -601,3 +601,29 @@ fn a_silence_that_nobody_can_notice_in_time_is_warned_about() {
     );
     assert_eq!(warned(&["fault=[{kind='silent',at='20s',share='10%'}]"]), [""; 0]);
 }
+
+#[test]
+fn a_wrong_way_to_the_target_is_told_with_its_form() {
+    for (set, words) in [
+        ("target.resolve=[\"chat.example.com:192.0.2.7\"]", "host:port:address"),
+        ("target.resolve=[\"chat.example.com:0:192.0.2.7\"]", "host:port:address"),
+        ("target.local_addresses=[\"eth0\"]", "in numbers"),
+        ("target.proxy=https://proxy:3128", "http://HOST:PORT"),
+        ("target.proxy=http://me:secret@proxy:3128", "secrets stay out"),
+        ("target.headers=[\"no colon\"]", "Name: value"),
+        ("target.headers=[\"Authorization: Bearer x\"]", "leave it out"),
+        ("target.headers=[\"Sec-WebSocket-Protocol: x\"]", "leave it out"),
+        ("target.family=ipv5", "`ipv4`"),
+    ] {
+        let found = wrong(&[set]).join("\n");
+        assert!(found.contains(words) && !found.contains("secret@"), "{set}: {found}");
+        assert!(!found.contains("Bearer"), "{found}");
+    }
+    let good = [
+        "target.resolve=[\"chat.example.com:443:192.0.2.7\", \"x:1:[::1]\"]",
+        "target.local_addresses=[\"127.0.0.2\", \"::1\"]",
+        "target.proxy=http://proxy.example.com:3128/",
+        "target.headers=[\"X-Env: staging\"]",
+    ];
+    assert_eq!(wrong(&good), [""; 0]);
+}

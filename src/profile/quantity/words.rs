@@ -4,7 +4,7 @@ use toml::Value;
 
 use super::super::nearest::nearest;
 use super::super::{
-    Arrivals, AuthMode, BalancerMode, BridgeOrder, ClientStart, How, Sticky, StopCondition, Strange,
+    Arrivals, AuthMode, BalancerMode, BridgeOrder, ClientStart, Family, How, Sticky, StopCondition, Strange,
     TenantShares, TrafficStart,
 };
 use super::number::decimal;
@@ -39,6 +39,7 @@ macro_rules! words {
 words! {
     BalancerMode: "\"proxy\" or \"direct\"" { Proxy = "proxy", Direct = "direct" }
     Sticky: "\"none\", \"cookie\" or \"token\"" { None = "none", Cookie = "cookie", Token = "token" }
+    Family: "\"any\", \"ipv4\" or \"ipv6\"" { Any = "any", Ipv4 = "ipv4", Ipv6 = "ipv6" }
     AuthMode: "\"dev-jwt\"" { DevJwt = "dev-jwt" }
     TrafficStart: "\"phase\" or \"all-live\"" { Phase = "phase", AllLive = "all-live" }
     Arrivals: "\"even\" or \"poisson\"" { Even = "even", Poisson = "poisson" }

@@ -24,6 +24,7 @@ use crate::driver::preflight::{
 };
 use crate::driver::provision::{Paces, Provisioned, provision};
 use crate::driver::publisher::Publisher;
+use crate::driver::route::{self, Route};
 use crate::driver::store::{self, Store};
 use crate::driver::strain::Probe;
 use crate::driver::tokens::Tokens;
@@ -90,13 +91,16 @@ pub(super) async fn prepare(
         .map_err(RunError::preflight)?;
 
     let ground = Rc::new(Ground::enter(&profile, options, clock).await?);
-    for line in ground.notes(&profile) {
+    for line in ground.notes(&profile).into_iter().chain(route::ignored_proxy(&profile.target)) {
         observer.note(&line);
     }
     let agent = format!("wavesoak/{} ({run})", env!("CARGO_PKG_VERSION"));
     let agent = HeaderValue::from_str(&agent).map_err(RunError::internal)?;
-    let endpoints = parse_all(ground.urls())?;
-    let metrics = parse_all(ground.metrics())?;
+    let mut urls = ground.urls().iter().chain(ground.metrics());
+    let with_tls = urls.any(|url| url.starts_with("https:"));
+    let route = Rc::new(Route::new(&profile.target, with_tls).map_err(RunError::preflight)?);
+    let endpoints = parse_all(ground.urls(), &route)?;
+    let metrics = parse_all(ground.metrics(), &route)?;
     let looked = inspect(&clock, &agent, &endpoints, &metrics, options.shared).await;
     let looked = looked.map_err(RunError::preflight)?;
     let loopback = endpoints.iter().all(|endpoint| endpoint.is_loopback());
@@ -152,8 +156,8 @@ fn fresh_run_id() -> Uuid {
     Uuid::new_v4()
 }
 
-fn parse_all(urls: &[String]) -> Result<Vec<Rc<Endpoint>>, RunError> {
-    urls.iter().map(|url| Endpoint::parse(url).map(Rc::new).map_err(RunError::preflight)).collect()
+fn parse_all(urls: &[String], route: &Rc<Route>) -> Result<Vec<Rc<Endpoint>>, RunError> {
+    urls.iter().map(|url| Endpoint::new(url, route).map(Rc::new).map_err(RunError::preflight)).collect()
 }
 
 #[expect(

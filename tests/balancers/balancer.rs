@@ -1,0 +1,232 @@
+//! nginx and HAProxy as processes of a test's own.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::certificate::Certificate;
+use crate::pods::Pods;
+
+/// One that is serving.
+pub(crate) struct Running {
+    child: Child,
+    port: u16,
+    place: TempDir,
+}
+
+/// How to make one serve.
+pub(crate) trait Balancer: Sized {
+    /// The program, and its configuration for this port and directory.
+    fn command(&self, port: u16, place: &Path) -> Command;
+
+    /// Starts it on a free port.
+    fn start(self) -> Running {
+        // Somebody else may take the port between our look and its bind: then it ends at once, and another is tried.
+        for _ in 0..5 {
+            let port = free_port();
+            let place = tempfile::tempdir().expect("a place");
+            let mut command = self.command(port, place.path());
+            let output = fs::File::create(place.path().join("output")).expect("a file");
+            let again = output.try_clone().expect("a descriptor");
+            let child =
+                command.stdin(Stdio::null()).stdout(output).stderr(again).spawn().unwrap_or_else(|error| {
+                    panic!(
+                        "{:?}: {error}: tests/all installs the Debian packages nginx-light and haproxy",
+                        command.get_program()
+                    )
+                });
+            let mut running = Running { child, port, place };
+            if running.serves() {
+                return running;
+            }
+            eprintln!("{}", fs::read_to_string(running.place.path().join("output")).unwrap_or_default());
+        }
+        panic!("it does not start");
+    }
+}
+
+impl Running {
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Reads its configuration again, as an operator would have it do.
+    pub(crate) fn reload(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("it runs");
+    }
+
+    /// What it has served.
+    pub(crate) fn access_log(&self) -> String {
+        fs::read_to_string(self.place.path().join("access.log")).unwrap_or_default()
+    }
+
+    fn serves(&mut self) -> bool {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(20) {
+            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+                return true;
+            }
+            if self.child.try_wait().expect("a child of ours").is_some() {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        false
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // nginx's master takes its workers with it only when it may say goodbye.
+        let pid = rustix::process::Pid::from_child(&self.child);
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let _ = self.child.wait();
+    }
+}
+
+/// nginx in front of pods.
+pub(crate) struct Nginx {
+    upstream: String,
+    tls: String,
+    name: &'static str,
+    main: String,
+}
+
+impl Nginx {
+    pub(crate) fn new(pods: &Pods) -> Self {
+        let servers = pods.addresses.iter().fold(String::new(), |mut text, address| {
+            let _ = writeln!(text, "    server {address};");
+            text
+        });
+        Self { upstream: servers, tls: String::new(), name: "_", main: String::new() }
+    }
+
+    pub(crate) fn with_tls(mut self, certificate: &Certificate) -> Self {
+        let (certificate, key) = (certificate.path(), certificate.key());
+        self.tls =
+            format!("ssl_certificate {}; ssl_certificate_key {};", certificate.display(), key.display());
+        self
+    }
+
+    /// It answers to this name alone.
+    pub(crate) fn named(mut self, name: &'static str) -> Self {
+        self.name = name;
+        self
+    }
+
+    /// After a reload, connections of the workers before it are cut soon.
+    pub(crate) fn cutting_old_workers(mut self) -> Self {
+        self.main.push_str("worker_shutdown_timeout 500ms;\n");
+        self
+    }
+}
+
+impl Balancer for Nginx {
+    fn command(&self, port: u16, place: &Path) -> Command {
+        let Self { upstream, tls, name, main } = self;
+        let listen = if tls.is_empty() { "" } else { " ssl" };
+        let directory = place.display();
+        let text = format!(
+            r#"daemon off;
+worker_processes 1;
+{user}
+pid {directory}/pid;
+error_log {directory}/error.log;
+{main}
+events {{ worker_connections 8192; }}
+http {{
+  log_format told 'from=$remote_addr host=$host test=$http_x_test_run status=$status';
+  access_log {directory}/access.log told;
+  client_body_temp_path {directory}/body;
+  proxy_temp_path {directory}/proxy;
+  fastcgi_temp_path {directory}/fastcgi;
+  uwsgi_temp_path {directory}/uwsgi;
+  scgi_temp_path {directory}/scgi;
+  map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
+  upstream pods {{
+{upstream}    keepalive 64;
+  }}
+  server {{
+    listen 127.0.0.1:{port}{listen};
+    server_name {name};
+    {tls}
+    location / {{
+      proxy_pass http://pods;
+      proxy_http_version 1.1;
+      proxy_set_header Host $host;
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection $connection_upgrade;
+      proxy_read_timeout 90s;
+      proxy_send_timeout 90s;
+    }}
+  }}
+}}
+"#,
+            user = if is_root() { "user root;" } else { "" },
+        );
+        let path = place.join("nginx.conf");
+        fs::write(&path, text).expect("written");
+        let mut command = Command::new(program("nginx"));
+        command.arg("-e").arg(place.join("error.log")).arg("-p").arg(place).arg("-c").arg(path);
+        command
+    }
+}
+
+/// HAProxy in front of pods.
+pub(crate) struct Haproxy {
+    servers: String,
+    tls: String,
+}
+
+impl Haproxy {
+    pub(crate) fn new(pods: &Pods) -> Self {
+        let servers = (1..).zip(&pods.addresses).fold(String::new(), |mut text, (number, address)| {
+            let _ = writeln!(text, "  server pod-{number} {address}");
+            text
+        });
+        Self { servers, tls: String::new() }
+    }
+
+    pub(crate) fn with_tls(mut self, certificate: &Certificate) -> Self {
+        self.tls = format!(" ssl crt {}", certificate.both().display());
+        self
+    }
+}
+
+impl Balancer for Haproxy {
+    fn command(&self, port: u16, place: &Path) -> Command {
+        let Self { servers, tls } = self;
+        let text = format!(
+            "global\n  maxconn 8192\ndefaults\n  mode http\n  timeout connect 5s\n  timeout client 90s\n  \
+             timeout server 90s\n  timeout tunnel 90s\nfrontend stream\n  bind 127.0.0.1:{port}{tls}\n  \
+             default_backend pods\nbackend pods\n  balance roundrobin\n{servers}"
+        );
+        let path = place.join("haproxy.cfg");
+        fs::write(&path, text).expect("written");
+        let mut command = Command::new(program("haproxy"));
+        command.arg("-db").arg("-f").arg(path);
+        command
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("bound").port()
+}
+
+/// Where Debian puts it, which is not in everybody's PATH.
+fn program(name: &str) -> PathBuf {
+    let debian = Path::new("/usr/sbin").join(name);
+    if debian.exists() { debian } else { PathBuf::from(name) }
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}

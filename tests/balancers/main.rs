@@ -1,0 +1,106 @@
+//! Whole runs through real balancers: nginx and HAProxy, from Debian's packages, in front of the reference target's pods.
+//!
+//! Each test starts its own pods and balancer on free loopback ports and ends them. None asserts a duration or a rate.
+
+#![expect(clippy::disallowed_methods, reason = "configurations and run directories are files")]
+
+mod balancer;
+mod certificate;
+mod pods;
+mod runs;
+
+use balancer::{Balancer, Haproxy, Nginx};
+use certificate::Certificate;
+use pods::Pods;
+use runs::{Run, SMALL};
+
+fn assert_sound(run: &Run) {
+    let summary = &run.summary;
+    summary.books().unwrap_or_else(|imbalances| panic!("{imbalances:?}"));
+    let deliveries = &summary.deliveries;
+    assert!(deliveries.expected > 500, "{deliveries:?}");
+    let wrong = [
+        deliveries.missed_on_stream,
+        deliveries.missed_in_sync,
+        deliveries.missed_behind_cursor,
+        deliveries.missed_unplaced,
+        deliveries.lost_by_server,
+        deliveries.unaudited,
+        deliveries.duplicate,
+        deliveries.unexpected,
+        deliveries.leaked,
+        deliveries.leaked_room,
+        deliveries.undecided,
+    ];
+    assert_eq!(wrong, [0; 11], "{deliveries:?}");
+    assert_eq!(summary.clients.ready_at_end, summary.clients.planned);
+    assert_eq!(summary.publishes.acknowledged, summary.publishes.intended);
+}
+
+#[test]
+fn a_run_over_tls_through_nginx_is_accounted_for_while_nginx_is_reloaded() {
+    let (pods, certificate) = (Pods::start(3), Certificate::of("localhost"));
+    let nginx = Nginx::new(&pods).with_tls(&certificate).cutting_old_workers().start();
+    let url = format!("https://localhost:{}", nginx.port());
+    let set = [format!("target.ca_file={}", certificate.path().display())];
+    let run = Run::of(SMALL, &url, &pods, &set, |at_s| {
+        if at_s == 3 {
+            nginx.reload();
+        }
+    });
+    assert_sound(&run);
+    assert!(run.summary.disconnects.total >= 20, "{:?}", run.summary.disconnects);
+}
+
+#[test]
+fn a_run_over_tls_through_haproxy_is_accounted_for_while_connections_are_reset() {
+    let (pods, certificate) = (Pods::start(3), Certificate::of("localhost"));
+    let haproxy = Haproxy::new(&pods).with_tls(&certificate).start();
+    let url = format!("https://localhost:{}", haproxy.port());
+    let set = [format!("target.ca_file={}", certificate.path().display())];
+    let profile = format!("{SMALL}\n[[fault]]\nkind = \"reset\"\nat = \"3s\"\nshare = \"50%\"\n");
+    let run = Run::of(&profile, &url, &pods, &set, |_| ());
+    assert_sound(&run);
+    assert_eq!(run.summary.disconnects.total, 10, "{:?}", run.summary.disconnects);
+}
+
+#[test]
+fn a_certificate_that_nobody_vouches_for_is_refused_unless_anyone_is_trusted() {
+    let (pods, certificate) = (Pods::start(1), Certificate::of("localhost"));
+    let nginx = Nginx::new(&pods).with_tls(&certificate).start();
+    let url = format!("https://localhost:{}", nginx.port());
+    let refusal = Run::refusal(SMALL, &url, &pods, &[]);
+    assert!(refusal.contains("certificate"), "{refusal}");
+    let other = format!("https://127.0.0.1:{}", nginx.port());
+    let trusting = format!("target.ca_file={}", certificate.path().display());
+    let refusal = Run::refusal(SMALL, &other, &pods, std::slice::from_ref(&trusting));
+    assert!(refusal.contains("certificate"), "another name: {refusal}");
+    let insecure = ["target.insecure=true".to_owned(), "phase.1.duration=1s".to_owned()];
+    let run = Run::of(SMALL, &other, &pods, &insecure, |_| ());
+    assert_eq!(run.summary.clients.ready_at_end, 20);
+}
+
+#[test]
+fn a_name_that_is_not_looked_up_keeps_its_name_on_the_way() {
+    let (pods, certificate) = (Pods::start(2), Certificate::of("chat.example.com"));
+    let nginx = Nginx::new(&pods).with_tls(&certificate).named("chat.example.com").start();
+    let port = nginx.port();
+    let set = [
+        format!("target.ca_file={}", certificate.path().display()),
+        format!("target.resolve=[\"chat.example.com:{port}:127.0.0.1\"]"),
+        "target.local_addresses=[\"127.0.0.2\", \"127.0.0.3\"]".to_owned(),
+        "target.headers=[\"X-Test-Run: yes\"]".to_owned(),
+        "phase.1.duration=2s".to_owned(),
+    ];
+    let run = Run::of(SMALL, &format!("https://chat.example.com:{port}"), &pods, &set, |_| ());
+    assert_eq!((run.summary.clients.ready_at_end, run.summary.deliveries.lost_by_server), (20, 0));
+    let log = nginx.access_log();
+    assert!(log.lines().count() > 40, "{log}");
+    assert!(
+        log.lines().all(|line| line.contains("host=chat.example.com") && line.contains("test=yes")),
+        "{log}"
+    );
+    for own in ["from=127.0.0.2 ", "from=127.0.0.3 "] {
+        assert!(log.lines().filter(|line| line.contains(own)).count() > 10, "{own}: {log}");
+    }
+}

@@ -1,0 +1,71 @@
+//! The pods behind a balancer: the reference target without one of its own.
+
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use wavesoak::profile::BalancerMode;
+use wavesoak::target::Config;
+use wavesoak::target::process::{Embedded, SpawnOptions};
+
+pub(crate) const EXE: &str = env!("CARGO_BIN_EXE_wavesoak");
+
+/// Running pods.
+pub(crate) struct Pods {
+    /// Their addresses, as `127.0.0.1:port`.
+    pub(crate) addresses: Vec<String>,
+    /// The URLs of their `/metrics`.
+    pub(crate) metrics: Vec<String>,
+    /// What signs their tokens.
+    pub(crate) key: String,
+    stop: Option<mpsc::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Pods {
+    /// So many, which ping every second.
+    pub(crate) fn start(pods: u32) -> Self {
+        Self::start_with(pods, |config| config.ping_interval = Duration::from_secs(1))
+    }
+
+    /// So many, with something changed.
+    pub(crate) fn start_with(pods: u32, change: impl FnOnce(&mut Config)) -> Self {
+        let text = "[[phase]]\nduration = \"1s\"\nclients = \"100%\"\n";
+        let mut profile = wavesoak::profile::parse(text, "pods.toml", &[]).expect("a profile").profile;
+        profile.target.embedded.pods = pods;
+        profile.target.embedded.balancer.mode = BalancerMode::Direct;
+        let mut config = Config::from_profile(&profile);
+        change(&mut config);
+        let (stop, stopped) = mpsc::channel();
+        let (ready, started) = mpsc::channel();
+        let thread = thread::spawn(move || serve(&config, &ready, &stopped));
+        let (urls, metrics, key) = started.recv().expect("they start");
+        let addresses = urls.iter().map(|url| url.trim_start_matches("http://").to_owned()).collect();
+        Self { addresses, metrics, key, stop: Some(stop), thread: Some(thread) }
+    }
+}
+
+type Started = (Vec<String>, Vec<String>, String);
+
+fn serve(config: &Config, ready: &mpsc::Sender<Started>, stopped: &mpsc::Receiver<()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let spawned = Embedded::spawn(Path::new(EXE), config, SpawnOptions::default()).await;
+        let target = spawned.expect("a target");
+        let key = target.key().expose().to_owned();
+        ready.send((target.urls(), target.metrics_urls(), key)).expect("somebody waits");
+        // The children serve by themselves; this thread only keeps them until it is told.
+        let _ = stopped.recv();
+        target.shutdown().await;
+    });
+}
+
+impl Drop for Pods {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
