@@ -170,6 +170,16 @@ impl Auditor {
         }
     }
 
+    /// Whose token this page was asked for with; `None`: nobody waits for it any more.
+    pub fn asks_for(&self, id: u64) -> Option<u32> {
+        self.walks.get(&id).map(|walk| walk.client)
+    }
+
+    /// The run whose stamps it reads.
+    pub fn run(&self) -> &str {
+        &self.run
+    }
+
     /// The next page to fetch: id, whose token, what.
     pub fn poll(&mut self) -> Option<(u64, u32, Fetch)> {
         self.outbox.pop_front()

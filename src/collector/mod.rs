@@ -18,7 +18,7 @@ use collected::{Collected, Deliveries, Distribution, Finding, IntervalRow, Metri
 use connections::Connections;
 use findings::Findings;
 use latency::Latency;
-use ledger::{First, Ledger, Missed, Rules, Word};
+use ledger::{First, Ledger, Missed, Rules, Sighting, Word};
 use rows::Before;
 use servers::Servers;
 use strain::StrainLog;
@@ -29,9 +29,9 @@ pub use rows::RowContext;
 use crate::generator::{Ended, Outcome};
 use crate::plan::Plan;
 use crate::profile::{BridgeOrder, Profile};
-use crate::session::{Cause, Channel, Observation, Oddity};
+use crate::session::{Cause, Channel, Observation, Oddity, SyncTrouble};
 use crate::time::Timestamp;
-use crate::wire::Position;
+use crate::wire::{Position, Stamp, SyncPage, id_hash};
 use crate::worker::conductor::{FlushCost, FlushTrouble, Strain};
 
 /// Everything that one stripe of a run counts.
@@ -62,10 +62,12 @@ impl Collector {
         let people = plan.population.clone();
         let traffic = &profile.traffic;
         let rests = Duration::from_secs(2) * traffic.send_attempts;
+        let outcome_within = traffic.max_send_lateness + traffic.send_timeout * traffic.send_attempts + rests;
         let rules = Rules {
             lateness_bound: profile.client.lateness_bound,
-            outcome_within: traffic.max_send_lateness + traffic.send_timeout * traffic.send_attempts + rests,
+            outcome_within,
             window: profile.audit.window as usize,
+            remember: outcome_within + profile.client.lateness_bound * 2 + Duration::from_secs(30),
             sync_first: profile.client.bridge == BridgeOrder::SyncFirst,
         };
         Self {
@@ -254,27 +256,41 @@ impl Collector {
         self.auditor.want(Item { client, room, n, low, high, doubtful: false });
     }
 
+    /// A page for the audit came, or did not. Whatever it shows has been seen.
+    pub fn fetched(&mut self, now: Timestamp, id: u64, result: Result<&SyncPage<'_>, SyncTrouble>) {
+        if let (Ok(page), Some(client)) = (result, self.auditor.asks_for(id)) {
+            for event in page.events.iter().filter(|event| event.is_message) {
+                let stamp = event.stamp.and_then(|stamp| stamp.of_run(self.auditor.run()));
+                let Some((stamp, n)) = stamp.and_then(|stamp| Some((stamp, stamp.n?))) else { continue };
+                let (position, id) = (event.position, event.id.as_deref().map_or(0, id_hash));
+                let Stamp { room, sent, .. } = stamp;
+                self.ledger.shown(now, client, Sighting { room, n, sent, position, id });
+            }
+        }
+        self.auditor.fetched(now, id, result);
+    }
+
     /// Takes what the audit has found.
     pub fn take_found(&mut self, now: Timestamp) {
         while let Some((item, store)) = self.auditor.found() {
             if item.doubtful {
-                self.found_doubtful(now, item, &store);
+                self.found_doubtful(item, &store);
             } else {
                 self.found_missed(now, item, store);
             }
         }
     }
 
-    fn found_doubtful(&mut self, now: Timestamp, item: Item, store: &Store) {
-        let (found, position) = match store {
-            Store::InSync { position, .. } | Store::InHistory { position, .. } => (Some(true), *position),
-            Store::Nowhere => (Some(false), None),
-            Store::Signalled | Store::Unaudited => (None, None),
-        };
-        if found.is_none() {
-            *self.oddities.entry("unknown_publish_unaudited").or_default() += 1;
+    fn found_doubtful(&mut self, item: Item, store: &Store) {
+        match store {
+            // The ledger was told when the page came.
+            Store::InSync { .. } | Store::InHistory { .. } => return,
+            Store::Nowhere => {}
+            Store::Signalled | Store::Unaudited => {
+                *self.oddities.entry("unknown_publish_unaudited").or_default() += 1;
+            }
         }
-        self.ledger.looked_up(now, item.room, item.n, found, position);
+        self.ledger.looked_up_in_vain(item.room, item.n);
     }
 
     fn found_missed(&mut self, now: Timestamp, item: Item, store: Store) {
@@ -398,7 +414,6 @@ fn oddity_name(oddity: Oddity) -> &'static str {
 }
 
 fn trouble_name(trouble: crate::session::SyncTrouble) -> &'static str {
-    use crate::session::SyncTrouble;
     match trouble {
         SyncTrouble::Unauthorized => "sync_unauthorized",
         SyncTrouble::Refused(_) => "sync_refused",

@@ -193,6 +193,8 @@ pub enum Reply {
     },
     /// A 4xx that says no with a code.
     Refused,
+    /// 401: the first one is repeated with a new token.
+    Unauthorized,
     /// No byte was written.
     NotWritten,
     /// Anything else: it may have been stored.
@@ -284,7 +286,8 @@ impl World {
                     SendReply::Acknowledged { id, position } => {
                         Reply::Created { id: id.as_deref().map_or(0, id_hash), position: *position }
                     }
-                    SendReply::Unauthorized | SendReply::Refused { code: Some(_), .. } => Reply::Refused,
+                    SendReply::Unauthorized => Reply::Unauthorized,
+                    SendReply::Refused { code: Some(_), .. } => Reply::Refused,
                     SendReply::NotWritten => Reply::NotWritten,
                     SendReply::Refused { code: None, .. } | SendReply::Unanswered => Reply::Doubtful,
                 };

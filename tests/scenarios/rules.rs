@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wavesoak::collector::collected::Deliveries;
-use wavesoak::collector::ledger::{Ledger, Rules};
+use wavesoak::collector::ledger::{Ledger, Rules, Sighting};
 use wavesoak::generator::{Ended, Outcome};
 use wavesoak::plan::Population;
 use wavesoak::profile;
@@ -37,8 +37,13 @@ impl Story {
             rooms_per_tenant: None,
             rooms_per_client: 1,
         });
-        let rules =
-            Rules { lateness_bound: BOUND, outcome_within: Duration::from_secs(3), window: 1000, sync_first };
+        let rules = Rules {
+            lateness_bound: BOUND,
+            outcome_within: Duration::from_secs(3),
+            window: 1000,
+            remember: Duration::from_secs(20),
+            sync_first,
+        };
         let mut story = Self { ledger: Ledger::new(people, rules), leaves_at: None };
         story.hello(0, 50, 10);
         story
@@ -253,7 +258,7 @@ fn an_unknown_publish_that_was_looked_up_in_vain_and_then_seen_is_owed_after_all
     story.streams(210, 1);
     story.arrives(1, 210, 1, Channel::Stream { late: false }, position(1));
     story.sweep(1_500);
-    story.ledger.looked_up(at(1_600), 0, 0, Some(false), None);
+    story.ledger.looked_up_in_vain(0, 0);
     story.sweep(2_000);
     assert_eq!(story.ledger.open_gaps(), 0, "nobody waits for it");
     story.streams(2_500, 0);
@@ -375,4 +380,91 @@ fn a_restart_beside_an_open_bridge_replays_what_the_cursor_had_passed_and_no_liv
     story.syncs(370, false, 10, &[0, 1, 2], position(2));
     let told = story.over(3_000);
     assert_eq!((told.live, told.replayed, told.overlap, told.redelivered), (3, 1, 0, 2));
+}
+
+#[test]
+fn a_publish_given_up_in_flight_was_sent_when_its_stamp_says() {
+    let mut story = Story::begins(false);
+    story.hello(1, 60, 10);
+    story.drops(80);
+    story.due(0);
+    story.arrives(1, 110, 0, Channel::Stream { late: false }, position(0));
+    // The client comes back after it was sent, and its connection works.
+    story.hello(0, 500, 10);
+    story.ping(2_000);
+    let ended = Ended {
+        room: 0,
+        n: Some(0),
+        publisher: 0,
+        due: at(100),
+        sent: None,
+        outcome: Outcome::Unknown,
+        own_fault: false,
+    };
+    story.ledger.ended(at(2_500), &ended);
+    let told = story.over(2_500);
+    assert_eq!((told.expected, told.live, told.missed_unplaced), (2, 1, 1));
+    assert_eq!((told.missed_on_stream, told.stream_omitted), (0, 0));
+}
+
+#[test]
+fn what_the_audit_is_shown_beside_what_it_looks_for_has_been_seen() {
+    let mut story = Story::begins(true);
+    story.due(0);
+    story.ends(200, 0, Outcome::Unknown);
+    story.sweep(250);
+    let sighting = Sighting { room: 0, n: 0, sent: at(100), position: Some(position(0)), id: 1 };
+    story.ledger.shown(at(300), 1, sighting);
+    assert!(story.ledger.poll().is_none(), "it need not be looked up");
+    story.ping(1_500);
+    let told = story.over(3_000);
+    assert_eq!((told.expected, told.missed_on_stream), (1, 1));
+}
+
+#[test]
+fn what_everybody_has_an_account_of_is_forgotten_and_what_somebody_waits_for_is_not() {
+    let mut story = Story::begins(true);
+    (0..20).for_each(|n| story.published(n));
+    (0..19).for_each(|n| story.streams(2_200, n));
+    // Down, so that nothing says whether number 19 is missed.
+    story.drops(2_210);
+    (0..5).for_each(|turn| story.sweep(5_000 + 20_000 * turn));
+    story.polls(100_000, position(18), &[19], position(19));
+    assert_eq!((story.told().bridged, story.told().late_bridged), (1, 1));
+    (0..5).for_each(|turn| story.sweep(105_000 + 20_000 * turn));
+    story.hello(0, 200_100, position(19));
+    // Another id for an event that was forgotten says nothing; it is a repeat.
+    let arrival = Arrival {
+        channel: Channel::Stream { late: false },
+        stamp: Some(Stamp { room: 0, n: Some(3), due: at(400), sent: at(400) }),
+        position: Some(position(3)),
+        id: 99,
+        client_position: position(19),
+    };
+    story.ledger.arrived(at(200_200), 0, &arrival);
+    assert_eq!(story.ledger.double_stored(), [0]);
+    let told = story.over(200_300);
+    assert_eq!((told.expected, told.live, told.bridged, told.redelivered), (20, 19, 1, 1));
+}
+
+#[test]
+fn a_final_gap_is_resurrected_only_as_long_as_it_is_remembered() {
+    for (comes, resurrected, redelivered) in [(10_000, 1, 0), (90_000, 0, 1)] {
+        let mut story = Story::begins(true);
+        story.published(0);
+        story.published(1);
+        story.streams(210, 1);
+        story.stores(position(1));
+        (1..=comes / 1_000).for_each(|second| {
+            story.ping(second * 1_000);
+            story.sweep(second * 1_000 + 1);
+        });
+        story.streams(comes + 10, 0);
+        let told = story.over(comes + 3_000);
+        assert_eq!(
+            (told.missed_on_stream, told.resurrected, told.redelivered),
+            (1, resurrected, redelivered)
+        );
+        assert_eq!(told.duplicate, 0);
+    }
 }

@@ -1,9 +1,9 @@
 //! What comes is classed at once.
 
-use super::Ledger;
 use super::intervals::Marks;
 use super::place::OMITTED;
 use super::rooms::State;
+use super::{Ledger, Sighting};
 use crate::session::{Arrival, Channel};
 use crate::time::Timestamp;
 
@@ -59,8 +59,13 @@ impl Ledger {
             self.words.push_back(stray("unexpected"));
             return None;
         }
+        if stamp.n.is_some_and(|n| self.rooms[stamp.room as usize].has_forgotten(n)) {
+            *self.refused.entry("ledger_old_news").or_default() += 1;
+        }
         // A copy that went astray tells as much of its event as any other.
-        let other_copy = stamp.n.is_some_and(|n| self.sighted(now, client, stamp.room, n, arrival));
+        let Arrival { position, id, .. } = *arrival;
+        let sighting = |n| Sighting { room: stamp.room, n, sent: stamp.sent, position, id };
+        let other_copy = stamp.n.is_some_and(|n| self.sighted(now, client, sighting(n)));
         if self.people.tenant_of_room(stamp.room) as usize != tenant {
             self.deliveries[tenant].leaked += 1;
             self.words.push_back(stray("leaked"));
@@ -107,17 +112,18 @@ impl Ledger {
     }
 
     /// Notes the sighting with the event; `true` when this is another copy than the one known.
-    fn sighted(&mut self, now: Timestamp, client: u32, room: u32, n: u32, arrival: &Arrival) -> bool {
+    pub(super) fn sighted(&mut self, now: Timestamp, client: u32, sighting: Sighting) -> bool {
+        let Sighting { room, n, sent, position: told, id } = sighting;
         let Some(record) = self.rooms[room as usize].get_mut(n) else { return false };
-        let position = arrival.position.unwrap_or(0);
-        if record.clashes(arrival.id, position) {
+        let position = told.unwrap_or(0);
+        if record.clashes(id, position) {
             self.double_stored[self.people.tenant_of_room(room) as usize] += 1;
-            let (n, position) = (Some(n), arrival.position);
+            let (n, position) = (Some(n), told);
             self.words.push_back(super::Word::Stray { kind: "double_stored", client, room, n, position });
         }
         record.seen = record.seen.min(now);
-        record.sent = record.sent.min(arrival.stamp.map_or(Timestamp::MAX, |stamp| stamp.sent));
-        record.id = if record.id == 0 { arrival.id } else { record.id };
+        record.sent = record.sent.min(sent);
+        record.id = if record.id == 0 { id } else { record.id };
         record.position = if record.position == 0 { position } else { record.position };
         let double = record.double;
         match record.state {
@@ -148,7 +154,15 @@ impl Ledger {
                 return Some(self.first(at, arrival, late, before, marks));
             }
         }
-        if self.finals.remove(&(at.client, at.room, at.n)) {
+        if self.rooms[at.room as usize].is_old(at.n) {
+            // Whether it was ever missed, and on which connection it came, is no longer known.
+            if !self.rooms[at.room as usize].has_forgotten(at.n) {
+                *self.refused.entry("ledger_old_news").or_default() += 1;
+            }
+            self.deliveries[at.tenant].redelivered += 1;
+            return None;
+        }
+        if self.finals.remove(at.client, at.room, at.n) {
             self.deliveries[at.tenant].resurrected += 1;
             // From now on it has arrived.
             self.note(at, arrival, before);

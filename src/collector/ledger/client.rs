@@ -195,6 +195,15 @@ impl Track {
         }
     }
 
+    /// The lowest number of which somebody still has to know what became of it, as far as it has been passed over.
+    pub(super) fn lowest_needed(&self) -> Option<u32> {
+        let first = self.base.is_none().then_some(self.first);
+        let extra = self.extra.as_deref();
+        let gap = extra.and_then(|extra| extra.gaps.lowest());
+        let tentative = extra.and_then(|extra| extra.tentative.iter().map(|&(n, _)| n).min());
+        [first, gap, tentative].into_iter().flatten().min()
+    }
+
     pub(super) fn has_gaps(&self) -> bool {
         self.extra.as_ref().is_some_and(|extra| !extra.gaps.is_empty())
     }

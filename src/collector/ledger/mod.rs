@@ -16,6 +16,7 @@
 //! - [`restart`]: a client that was started again from an older position, and what that brings once more;
 //! - [`sweep`]: once an interval, what did not come is opened as a gap, placed when it is final, and counted (a late
 //!   arrival does not wait for that);
+//! - [`forget`]: what has settled and is waited for by nobody is forgotten after a while, so that a run may be long;
 //! - [`span`]: the end of a span settles what is left, and counts `expected` from the publishers' side alone, so
 //!   that `expected = live + bridged + missed_after_bridging + undecided` is a check and not a definition.
 //!
@@ -38,7 +39,7 @@
 //!   came before the answer become `unexpected` with it. What is in no timetable is `unexpected` at each arrival.
 //! - **Unknown.** A publish that nobody has seen and that its one look-up does not find is owed to nobody, unless
 //!   somebody sees it later: then it is owed after all, acknowledged at that sighting. A copy that went astray counts
-//!   as a sighting. When the books are closed, what has no outcome yet is owed if it was seen.
+//!   as a sighting, and so does whatever a page shows to the audit, also beside what it looks for. When the books are closed, what has no outcome yet is owed if it was seen.
 //! - **`stream_omitted`** is counted once for a client and event: when it comes, if a connection that has ended is
 //!   proved to have been able to bring it, or, if it comes by sync, the one that is open; or when it is missed, or left
 //!   undecided, with such a proof. What sync supplies before the proof is not counted.
@@ -59,10 +60,14 @@
 //!   each event and restart. It is the price of the flush interval and nobody's defect. (What a stream brings again is
 //!   no replay: no stream begins at a position.)
 //! - **Bounds.** The ledger remembers a window of events per room, some pieces of evidence per client and some final
-//!   gaps; what falls out is counted in `refused`, and may turn up as `missed_unplaced` or `redelivered`.
+//!   gaps; what falls out is counted in `refused`, and may turn up as `missed_unplaced` or `redelivered`. Nor does it
+//!   remember for ever: an event, or a final gap, of which everybody's account is settled is forgotten after
+//!   [`Rules::remember`]. What comes of it after that is old news: `redelivered` and nothing else, not `unexpected`, not
+//!   `resurrected`, not owed after all; and counted in `refused`.
 
 mod arrival;
 mod client;
+mod forget;
 mod intervals;
 mod place;
 mod restart;
@@ -70,10 +75,11 @@ mod rooms;
 mod span;
 mod sweep;
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use client::{Bridge, Client, Connection, Item, Track};
+use forget::Finals;
 use place::Facts;
 use rooms::{Record, Room, State};
 use span::Closing;
@@ -95,8 +101,10 @@ pub struct Rules {
     pub lateness_bound: Duration,
     /// The longest time from due to outcome of a publish.
     pub outcome_within: Duration,
-    /// Events per room whose outcome is remembered (`audit.window`).
+    /// Events per room whose outcome is remembered at most (`audit.window`).
     pub window: usize,
+    /// What has settled is remembered for this long and at most twice as long, or while somebody waits for it.
+    pub remember: Duration,
     /// The documented order: sync, then stream; only then is there a seam.
     pub sync_first: bool,
 }
@@ -128,6 +136,21 @@ pub enum Word {
         /// Position, as it came.
         position: Option<Position>,
     },
+}
+
+/// An event that somebody saw.
+#[derive(Clone, Copy, Debug)]
+pub struct Sighting {
+    /// Room of the stamp.
+    pub room: u32,
+    /// Sequence number.
+    pub n: u32,
+    /// First sent, by the stamp.
+    pub sent: Timestamp,
+    /// Position, as it came.
+    pub position: Option<Position>,
+    /// [`crate::wire::id_hash`] of its id; 0 when it had none.
+    pub id: u64,
 }
 
 /// An event that one client never got.
@@ -169,8 +192,9 @@ pub struct Ledger {
     closings: VecDeque<Closing>,
     /// Unknown publishes that nobody has seen: (since when, room, n).
     doubtful: VecDeque<(Timestamp, u32, u32)>,
-    /// Final gaps, to know a late arrival for what it is; bounded.
-    finals: HashSet<(u32, u32, u32)>,
+    finals: Finals,
+    /// When what is no longer needed is forgotten.
+    generation_ends: Timestamp,
     deliveries: Vec<Deliveries>,
     double_stored: Vec<u64>,
     words: VecDeque<Word>,
@@ -181,9 +205,6 @@ pub struct Ledger {
     /// Bounds that were hit, with how often.
     refused: BTreeMap<&'static str, u64>,
 }
-
-/// Final gaps that are remembered (ours); a later arrival of one that is not counts as `redelivered`.
-const FINALS: usize = 200_000;
 
 impl Ledger {
     /// An empty ledger.
@@ -198,7 +219,8 @@ impl Ledger {
             tracks: (0..tracks).map(|_| Track::default()).collect(),
             closings: VecDeque::new(),
             doubtful: VecDeque::new(),
-            finals: HashSet::new(),
+            finals: Finals::default(),
+            generation_ends: Timestamp::ZERO,
             deliveries: vec![Deliveries::default(); tenants],
             double_stored: vec![0; tenants],
             words: VecDeque::new(),
@@ -232,7 +254,8 @@ impl Ledger {
         else {
             return;
         };
-        record.sent = ended.sent.unwrap_or(Timestamp::MAX);
+        // Of an attempt that is given up in flight the publisher does not know when it left; whoever saw the event does.
+        record.sent = record.sent.min(ended.sent.unwrap_or(Timestamp::MAX));
         match &ended.outcome {
             Outcome::Acknowledged { id, position } => {
                 record.state = State::Owed;
@@ -288,25 +311,18 @@ impl Ledger {
         }
     }
 
-    /// The look-up of a doubtful publish has an answer: it is there (with its position), it is not, or nobody knows.
-    pub fn looked_up(
-        &mut self,
-        now: Timestamp,
-        room: u32,
-        n: u32,
-        found: Option<bool>,
-        position: Option<Position>,
-    ) {
-        let Some(record) = self.rooms[room as usize].get_mut(n) else { return };
-        if record.state != State::Doubtful {
-            return;
-        }
-        if found == Some(true) {
-            record.state = State::Owed;
-            record.acked = now;
-            record.position = position.unwrap_or(record.position);
-        } else {
+    /// The look-up of a doubtful publish did not find it, or nobody answered. (What it finds it has been shown.)
+    pub fn looked_up_in_vain(&mut self, room: u32, n: u32) {
+        let record = self.rooms.get_mut(room as usize).and_then(|room| room.get_mut(n));
+        if let Some(record) = record.filter(|record| record.state == State::Doubtful) {
             record.state = State::Absent;
+        }
+    }
+
+    /// The audit, with this client's token, was shown an event. It counts as seen, whatever the audit looked for.
+    pub fn shown(&mut self, now: Timestamp, client: u32, sighting: Sighting) {
+        if sighting.room < self.people.rooms() {
+            self.sighted(now, client, sighting);
         }
     }
 

@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 pub(super) struct Closing {
     client: u32,
     /// Only what was acknowledged before this is owed; `MAX`: everything (the run has ended).
-    acked_before: Timestamp,
+    pub(super) acked_before: Timestamp,
     /// The client was connected when it ended.
     connected: bool,
     /// When it ended.
@@ -21,7 +21,7 @@ pub(super) struct Closing {
     /// The bridge that was open then.
     open: Option<Box<Bridge>>,
     /// (room, its track, first number after the span).
-    tracks: Vec<(u32, Track, u32)>,
+    pub(super) tracks: Vec<(u32, Track, u32)>,
 }
 
 impl Ledger {

@@ -127,7 +127,7 @@ impl Conductor {
     pub fn handle(&mut self, now: Timestamp, event: Event<'_>) {
         match event {
             Event::Published { ticket, sent, reply } => self.publishing.replied(now, ticket, sent, reply),
-            Event::Fetched { id, result } => self.collector.auditor.fetched(now, id, result),
+            Event::Fetched { id, result } => self.collector.fetched(now, id, result),
             Event::Planted { fault, affected } => self.faults.planted(fault, affected),
             Event::Scraped { endpoint, text } => self.collector.servers.scraped(endpoint, text),
             Event::Health(healthy) => self.stops.health(now, healthy),

@@ -67,6 +67,8 @@ const STEPS: u32 = 400;
 struct SetApart {
     /// Histories in which the ledger had to let go of something for its bounds: they are not judged.
     beyond_bounds: AtomicU64,
+    /// Histories in which something came of an event that the ledger had forgotten: they are not judged either.
+    with_old_news: AtomicU64,
     /// Histories with vague events, and how often a client had to do with one.
     with_vague: AtomicU64,
     vague: AtomicU64,
@@ -74,9 +76,13 @@ struct SetApart {
 
 impl fmt::Display for SetApart {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [beyond, histories, vague] =
-            [&self.beyond_bounds, &self.with_vague, &self.vague].map(|count| count.load(Ordering::Relaxed));
-        write!(to, "set apart: {beyond} beyond the ledger's bounds, {vague} vague events in {histories}")
+        let [beyond, old_news, histories, vague] =
+            [&self.beyond_bounds, &self.with_old_news, &self.with_vague, &self.vague]
+                .map(|count| count.load(Ordering::Relaxed));
+        write!(
+            to,
+            "set apart: {beyond} beyond the ledger's bounds, {old_news} with old news, {vague} vague events in {histories}"
+        )
     }
 }
 
@@ -97,7 +103,9 @@ fn show(number: u64) {
 fn disagreements(number: u64, steps: u32, apart: &SetApart) -> Option<Vec<String>> {
     let world = play(number, steps);
     if !world.ledger.refused().is_empty() {
-        apart.beyond_bounds.fetch_add(1, Ordering::Relaxed);
+        let only_old_news = world.ledger.refused().keys().eq(["ledger_old_news"].iter());
+        let count = if only_old_news { &apart.with_old_news } else { &apart.beyond_bounds };
+        count.fetch_add(1, Ordering::Relaxed);
         return None;
     }
     let judged = oracle::judge(&world.profile, &world.trace);
@@ -186,6 +194,8 @@ impl World {
         let mut profile = parse(PROFILE);
         profile.client.bridge = draw.pick(&[BridgeOrder::SyncFirst, BridgeOrder::StreamFirst]);
         profile.client.lateness_bound = draw.pick(&[50, 300, 1_000].map(Duration::from_millis));
+        // A publish may end with any answer: the last one that there is ends it.
+        (profile.traffic.send_attempts, profile.traffic.max_send_lateness) = (1, Duration::ZERO);
         profile.population.tenants = draw.pick(&[1, 1, 2]);
         profile.population.clients = profile.population.tenants * draw.pick(&[1, 2, 3]);
         profile.population.rooms_per_client = draw.pick(&[1, 2]);
@@ -195,6 +205,8 @@ impl World {
             lateness_bound: profile.client.lateness_bound,
             outcome_within: publishing::OUTCOME_WITHIN,
             window: 100_000,
+            // In every other history what nobody waits for is forgotten on the way.
+            remember: Duration::from_secs(draw.pick(&[5, 20, 1_000, 1_000])),
             sync_first: profile.client.bridge == BridgeOrder::SyncFirst,
         };
         let positions = vec![1; people.clients() as usize];

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use wavesoak::collector::ledger::Sighting;
 use wavesoak::generator::{Ended, Outcome};
 use wavesoak::plan::Population;
 use wavesoak::simulator::trace::{Message, Reply, What};
@@ -196,7 +197,9 @@ impl World {
         let (id, client) = (self.publishing.look_ups, self.publishing.publishers[room as usize][n as usize]);
         self.note(What::Fetching { id, client, what: Fetch::Sync { since: 0, limit: 500 } });
         self.note(What::Fetched { id, result: Ok(shown.into_iter().collect()) });
-        let found = if shown.is_none() && self.draw.chance(0.3) { None } else { Some(shown.is_some()) };
-        self.ledger.looked_up(self.now, room, n, found, shown.and_then(|message| message.position));
+        let Some(Message { stamp: Some(stamp), position, id }) = shown else {
+            return self.ledger.looked_up_in_vain(room, n);
+        };
+        self.ledger.shown(self.now, client, Sighting { room, n, sent: stamp.sent, position, id });
     }
 }

@@ -121,7 +121,7 @@ pub(crate) struct Missed {
 /// Judges a run.
 pub(crate) fn judge(profile: &Profile, trace: &Trace) -> Judged {
     let people = Population::new(&profile.population);
-    let publishes = Publishes::of(trace, &people);
+    let publishes = Publishes::of(trace, &people, &profile.traffic);
     let mut court = Court {
         bound: profile.client.lateness_bound,
         sync_first: profile.client.bridge == BridgeOrder::SyncFirst,
