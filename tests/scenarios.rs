@@ -16,10 +16,14 @@ mod matrix;
 mod oracle;
 #[path = "scenarios/play.rs"]
 mod play;
+#[path = "scenarios/random_faults.rs"]
+mod random_faults;
 #[path = "scenarios/random_plans.rs"]
 mod random_plans;
 #[path = "scenarios/random_profile.rs"]
 mod random_profile;
+#[path = "scenarios/restarts.rs"]
+mod restarts;
 #[path = "scenarios/rules.rs"]
 mod rules;
 #[path = "scenarios/shrink.rs"]

@@ -170,6 +170,16 @@ impl Auditor {
         }
     }
 
+    /// Whose token this page was asked for with; `None`: nobody waits for it any more.
+    pub fn asks_for(&self, id: u64) -> Option<u32> {
+        self.walks.get(&id).map(|walk| walk.client)
+    }
+
+    /// The run whose stamps it reads.
+    pub fn run(&self) -> &str {
+        &self.run
+    }
+
     /// The next page to fetch: id, whose token, what.
     pub fn poll(&mut self) -> Option<(u64, u32, Fetch)> {
         self.outbox.pop_front()
@@ -235,6 +245,8 @@ impl Walk {
         self.pages += 1;
         self.attempt = 1;
         let mut highest = self.cursor;
+        // In history only the room that was read has been passed; what is found in it may have been all of it.
+        let room = self.wanted.first().filter(|_| self.in_history).map(|item| item.room);
         for event in &page.events {
             highest = highest.max(event.position.unwrap_or(0));
             let Some(stamp) = event.stamp.and_then(|stamp| stamp.of_run(run)) else { continue };
@@ -252,8 +264,6 @@ impl Walk {
         }
         let over = !page.has_more || highest == self.cursor;
         self.cursor = highest;
-        // In history only the room that is being read has been passed.
-        let room = self.wanted.first().filter(|_| self.in_history).map(|item| item.room);
         let passed =
             |item: &Item| (over || item.high <= highest) && room.is_none_or(|room| item.room == room);
         let absent: Vec<Item> = self.wanted.extract_if(.., |item| passed(item)).collect();
@@ -352,6 +362,38 @@ mod tests {
             ]
         );
         assert!(auditor.is_idle());
+    }
+
+    #[test]
+    fn the_history_of_one_room_says_nothing_of_another() {
+        let mut auditor = auditor(100);
+        auditor.want(item(7, 0, 10, 10));
+        auditor.want(Item { room: 4, ..item(7, 5, 11, 11) });
+        let in_room_4 = SyncEvent {
+            position: Some(11),
+            is_message: true,
+            stamp: Some(RawStamp { run: RUN, room: 4, n: Some(5), due_ns: 0, sent_ns: 0 }),
+            ..SyncEvent::default()
+        };
+        let mut now = Timestamp::ZERO;
+        for _ in 0..10 {
+            auditor.pump(now);
+            while let Some((id, _, fetch)) = auditor.poll() {
+                let page = match fetch {
+                    Fetch::Sync { .. } => page(&[], false),
+                    Fetch::History { room: 3, .. } => page(&[(10, 0)], false),
+                    Fetch::History { .. } => {
+                        SyncPage { events: vec![in_room_4.clone()], ..SyncPage::default() }
+                    }
+                };
+                auditor.fetched(now, id, Ok(&page));
+            }
+            now = now + Duration::from_millis(10);
+        }
+        let found: Vec<_> =
+            std::iter::from_fn(|| auditor.found()).map(|(item, store)| (item.room, store)).collect();
+        let in_history = |position| Store::InHistory { position: Some(position), id: None };
+        assert_eq!(found, [(3, in_history(10)), (4, in_history(11))]);
     }
 
     #[test]

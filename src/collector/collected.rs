@@ -384,6 +384,8 @@ pub struct Harness {
     pub own_part_us_p99: Option<u64>,
     /// Ceilings and bounds of the harness that were hit, with how often.
     pub refused: BTreeMap<&'static str, u64>,
+    /// What it cost to keep the clients' positions durable.
+    pub flushes: Flushes,
     /// Disconnects (watchdog, ping timeout) that coincide with the harness's own read lag.
     pub self_inflicted_drops: u64,
     /// Clients that could not start or reconnect because of the harness (descriptors, ports).
@@ -398,6 +400,21 @@ pub struct Harness {
     pub interrupted: bool,
     /// A `[[stop]]` that ended the run.
     pub stopped_by: Option<String>,
+}
+
+/// Flushes of the clients' positions to their store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Flushes {
+    /// How many became durable.
+    pub count: u64,
+    /// Bytes that they wrote, all together.
+    pub bytes: u64,
+    /// Time that they took on the store's own thread, all together.
+    pub took: Duration,
+    /// The longest; `None`: there was none, or the time was virtual.
+    pub took_max: Option<Duration>,
+    /// What went wrong, with how often; also in [`Harness::refused`].
+    pub troubles: BTreeMap<&'static str, u64>,
 }
 
 /// One interval of the timeline: increments, but for the gauges.

@@ -19,7 +19,7 @@ use collected::{Collected, Deliveries, Distribution, Finding, IntervalRow, Metri
 use connections::Connections;
 use findings::Findings;
 use latency::Latency;
-use ledger::{First, Ledger, Missed, Rules, Word};
+use ledger::{First, Ledger, Missed, Rules, Sighting, Word};
 use rows::Before;
 use servers::Servers;
 use strain::StrainLog;
@@ -30,9 +30,10 @@ pub use rows::RowContext;
 use crate::generator::{Ended, Outcome};
 use crate::plan::Plan;
 use crate::profile::{BridgeOrder, Profile};
-use crate::session::{Cause, Channel, Observation, Oddity};
+use crate::session::{Cause, Channel, Observation, Oddity, SyncTrouble};
 use crate::time::Timestamp;
-use crate::worker::conductor::Strain;
+use crate::wire::{Position, Stamp, SyncPage, id_hash};
+use crate::worker::conductor::{FlushCost, FlushTrouble, Strain};
 
 /// Everything that one stripe of a run counts.
 #[derive(Debug)]
@@ -50,6 +51,7 @@ pub struct Collector {
     unsent_by_harness: u64,
     findings: Findings,
     strain: StrainLog,
+    flushes: collected::Flushes,
     oddities: BTreeMap<&'static str, u64>,
     people: crate::plan::Population,
     before: Before,
@@ -61,10 +63,12 @@ impl Collector {
         let people = plan.population.clone();
         let traffic = &profile.traffic;
         let rests = Duration::from_secs(2) * traffic.send_attempts;
+        let outcome_within = traffic.max_send_lateness + traffic.send_timeout * traffic.send_attempts + rests;
         let rules = Rules {
             lateness_bound: profile.client.lateness_bound,
-            outcome_within: traffic.max_send_lateness + traffic.send_timeout * traffic.send_attempts + rests,
+            outcome_within,
             window: profile.audit.window as usize,
+            remember: outcome_within + profile.client.lateness_bound * 2 + Duration::from_secs(30),
             sync_first: profile.client.bridge == BridgeOrder::SyncFirst,
         };
         Self {
@@ -77,6 +81,7 @@ impl Collector {
             unsent_by_harness: 0,
             findings: Findings::new(profile.report.findings_per_kind as usize, names),
             strain: StrainLog::default(),
+            flushes: collected::Flushes::default(),
             oddities: BTreeMap::new(),
             people,
             before: Before::default(),
@@ -182,6 +187,31 @@ impl Collector {
         self.strain.note(now, strain, quiet);
     }
 
+    /// These clients' positions are durable now.
+    pub fn flushed(&mut self, positions: &[(u32, Position)], cost: FlushCost) {
+        for &(client, position) in positions {
+            self.ledger.stored(client, position);
+        }
+        let flushes = &mut self.flushes;
+        flushes.count += 1;
+        flushes.bytes += cost.bytes;
+        if let Some(took) = cost.took {
+            flushes.took += took;
+            flushes.took_max = Some(flushes.took_max.map_or(took, |most| most.max(took)));
+        }
+    }
+
+    /// They are not.
+    pub fn unflushed(&mut self, trouble: FlushTrouble, times: u64) {
+        let kind = match trouble {
+            FlushTrouble::Skipped => "positions_flush_skipped",
+            FlushTrouble::Unwritten => "positions_flush_failed",
+            FlushTrouble::Unread => "positions_unread",
+            FlushTrouble::Torn => "positions_torn",
+        };
+        *self.flushes.troubles.entry(kind).or_default() += times;
+    }
+
     /// Moves the ledger on, and carries its words to the audit and the findings. `publisher` names an identity for
     /// looking up a doubtful publish.
     pub fn sweep(&mut self, now: Timestamp, publisher: impl Fn(u32, u32) -> u32) {
@@ -227,27 +257,41 @@ impl Collector {
         self.auditor.want(Item { client, room, n, low, high, doubtful: false });
     }
 
+    /// A page for the audit came, or did not. Whatever it shows has been seen.
+    pub fn fetched(&mut self, now: Timestamp, id: u64, result: Result<&SyncPage<'_>, SyncTrouble>) {
+        if let (Ok(page), Some(client)) = (result, self.auditor.asks_for(id)) {
+            for event in page.events.iter().filter(|event| event.is_message) {
+                let stamp = event.stamp.and_then(|stamp| stamp.of_run(self.auditor.run()));
+                let Some((stamp, n)) = stamp.and_then(|stamp| Some((stamp, stamp.n?))) else { continue };
+                let (position, id) = (event.position, event.id.as_deref().map_or(0, id_hash));
+                let Stamp { room, sent, .. } = stamp;
+                self.ledger.shown(now, client, Sighting { room, n, sent, position, id });
+            }
+        }
+        self.auditor.fetched(now, id, result);
+    }
+
     /// Takes what the audit has found.
     pub fn take_found(&mut self, now: Timestamp) {
         while let Some((item, store)) = self.auditor.found() {
             if item.doubtful {
-                self.found_doubtful(now, item, &store);
+                self.found_doubtful(item, &store);
             } else {
                 self.found_missed(now, item, store);
             }
         }
     }
 
-    fn found_doubtful(&mut self, now: Timestamp, item: Item, store: &Store) {
-        let (found, position) = match store {
-            Store::InSync { position, .. } | Store::InHistory { position, .. } => (Some(true), *position),
-            Store::Nowhere => (Some(false), None),
-            Store::Signalled | Store::Unaudited => (None, None),
-        };
-        if found.is_none() {
-            *self.oddities.entry("unknown_publish_unaudited").or_default() += 1;
+    fn found_doubtful(&mut self, item: Item, store: &Store) {
+        match store {
+            // The ledger was told when the page came.
+            Store::InSync { .. } | Store::InHistory { .. } => return,
+            Store::Nowhere => {}
+            Store::Signalled | Store::Unaudited => {
+                *self.oddities.entry("unknown_publish_unaudited").or_default() += 1;
+            }
         }
-        self.ledger.looked_up(now, item.room, item.n, found, position);
+        self.ledger.looked_up_in_vain(item.room, item.n);
     }
 
     fn found_missed(&mut self, now: Timestamp, item: Item, store: Store) {
@@ -312,6 +356,8 @@ impl Collector {
         harness.local_failures = self.connections.local_failures;
         harness.refused.extend(self.ledger.refused());
         harness.refused.extend(self.findings.refused());
+        harness.refused.extend(&self.flushes.troubles);
+        harness.flushes = self.flushes.clone();
         if self.auditor.refused > 0 {
             harness.refused.insert("audit_queue", self.auditor.refused);
         }
@@ -369,7 +415,6 @@ fn oddity_name(oddity: Oddity) -> &'static str {
 }
 
 fn trouble_name(trouble: crate::session::SyncTrouble) -> &'static str {
-    use crate::session::SyncTrouble;
     match trouble {
         SyncTrouble::Unauthorized => "sync_unauthorized",
         SyncTrouble::Refused(_) => "sync_refused",

@@ -209,15 +209,22 @@ impl Publishing {
         self.waiting.is_empty() && self.in_flight.is_empty() && self.resting.is_empty()
     }
 
+    /// The books are closed: what has no answer by now will have none, and nobody knows what became of it.
+    pub fn abandon(&mut self) {
+        self.stop();
+        for flight in std::mem::take(&mut self.in_flight).into_values() {
+            self.end(flight, Outcome::Unknown);
+        }
+    }
+
     /// Gives up what has not left yet (a run that is cut short).
     pub fn stop(&mut self) {
         for waiting in std::mem::take(&mut self.waiting) {
             self.ended.push_back(waiting.unsent(true));
         }
         for flight in std::mem::take(&mut self.resting).into_values() {
-            let outcome =
-                if flight.publication.first_sent.is_some() { Outcome::Unknown } else { Outcome::Unsent };
-            self.end(flight, outcome);
+            let left = flight.doubtful || flight.publication.first_sent.is_some();
+            self.end(flight, if left { Outcome::Unknown } else { Outcome::Unsent });
         }
     }
 
@@ -394,5 +401,26 @@ mod tests {
         // The target had not answered: the harness is not to blame.
         assert!(ended.iter().all(|ended| ended.outcome == Outcome::Unsent && !ended.own_fault));
         assert_eq!(bench.publishing.poll(), None);
+    }
+
+    #[test]
+    fn what_is_in_flight_when_the_books_are_closed_is_unknown_and_what_never_left_is_unsent() {
+        let mut bench = Bench::new("[traffic]\nmax_in_flight = 2\n");
+        for n in 0..3 {
+            bench.publishing.due(0, Some(n), 0, bench.now);
+        }
+        bench.publishing.pump(bench.now, &bench.plan);
+        let flying: Vec<Publication> = std::iter::from_fn(|| bench.publishing.poll()).collect();
+        bench.publishing.replied(bench.now, flying[0].ticket, None, SendReply::NotWritten);
+        bench.publishing.abandon();
+        let outcomes: Vec<_> = std::iter::from_fn(|| bench.publishing.ended()).collect();
+        let outcomes: Vec<_> = outcomes.into_iter().map(|ended| (ended.n, ended.outcome)).collect();
+        let (unsent, unknown) = (Outcome::Unsent, Outcome::Unknown);
+        assert_eq!(outcomes, [(Some(2), unsent.clone()), (Some(0), unsent), (Some(1), unknown)]);
+        bench.publishing.replied(bench.now, flying[1].ticket, Some(bench.now), acknowledged());
+        assert!(
+            bench.publishing.is_idle() && bench.publishing.ended().is_none(),
+            "the answer comes too late"
+        );
     }
 }

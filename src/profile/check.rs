@@ -341,6 +341,7 @@ impl Rules<'_> {
         self.time("client.hello_deadline", client.hello_deadline);
         self.time("client.connect_deadline", client.connect_deadline);
         self.time("client.lateness_bound", client.lateness_bound);
+        self.interval("client.flush_interval", client.flush_interval);
     }
 
     fn drain(&mut self) {

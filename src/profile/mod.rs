@@ -342,6 +342,8 @@ pub struct Client {
     pub offline_after: Duration,
     /// After it, what has not come is missing (ours: 5 s).
     pub lateness_bound: Duration,
+    /// `last_stream_position` goes to the durable store this often (ours: 1 s).
+    pub flush_interval: Duration,
 }
 
 /// `client.start`

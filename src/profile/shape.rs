@@ -297,6 +297,7 @@ section! {
         connect_deadline: Duration,
         offline_after: Duration,
         lateness_bound: Duration,
+        flush_interval: Duration,
     }
 }
 

@@ -132,6 +132,7 @@ fn client() -> Client {
         connect_deadline: Duration::from_secs(10),
         offline_after: Duration::from_secs(60),
         lateness_bound: Duration::from_secs(5),
+        flush_interval: Duration::from_secs(1),
     }
 }
 

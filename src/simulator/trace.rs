@@ -114,6 +114,20 @@ pub enum What {
         /// Who.
         client: u32,
     },
+    /// The client's store has this position from now on.
+    Stored {
+        /// Who.
+        client: u32,
+        /// The position.
+        position: Position,
+    },
+    /// The client's process, which had died, is started again; its connection and its request have ended before.
+    Restarted {
+        /// Who.
+        client: u32,
+        /// The position that it begins at.
+        position: Position,
+    },
     /// An attempt at a publish leaves.
     Sent {
         /// One for all attempts at the same publish.
@@ -179,6 +193,8 @@ pub enum Reply {
     },
     /// A 4xx that says no with a code.
     Refused,
+    /// 401: the first one is repeated with a new token.
+    Unauthorized,
     /// No byte was written.
     NotWritten,
     /// Anything else: it may have been stored.
@@ -224,6 +240,9 @@ impl World {
                 What::Page { client, request: id, messages, next_cursor, has_more }
             }
             Input::SyncFailed { id, trouble } => What::NoPage { client, request: id, trouble },
+            Input::Revived { position, .. } if self.clients[client as usize].is_dead() => {
+                What::Restarted { client, position }
+            }
             _ => return,
         };
         self.note(what);
@@ -237,6 +256,10 @@ impl World {
             Action::AbandonSync => self.note(What::Abandoned { client }),
             Action::Connect | Action::Pong | Action::Refresh => {}
         }
+    }
+
+    pub(super) fn trace_stored(&mut self, client: u32, position: Position) {
+        self.note(What::Stored { client, position });
     }
 
     pub(super) fn trace_command(&mut self, command: &Command) {
@@ -263,7 +286,8 @@ impl World {
                     SendReply::Acknowledged { id, position } => {
                         Reply::Created { id: id.as_deref().map_or(0, id_hash), position: *position }
                     }
-                    SendReply::Unauthorized | SendReply::Refused { code: Some(_), .. } => Reply::Refused,
+                    SendReply::Unauthorized => Reply::Unauthorized,
+                    SendReply::Refused { code: Some(_), .. } => Reply::Refused,
                     SendReply::NotWritten => Reply::NotWritten,
                     SendReply::Refused { code: None, .. } | SendReply::Unanswered => Reply::Doubtful,
                 };

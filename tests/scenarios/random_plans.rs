@@ -9,19 +9,26 @@
 //!
 //! A disagreement prints the number, what differs, the command that repeats it, and a plan made small, as a profile.
 
-use wavesoak::profile::Profile;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Mutex;
+
+use wavesoak::collector::collected::{Deliveries, sum};
+use wavesoak::profile::{FaultKind, Profile};
 
 use crate::asked::{asked, over_numbers, say};
-use crate::compare::disagreements;
+use crate::compare::{Played, counts, disagreements, played};
 use crate::random_profile::random_profile;
 use crate::shrink::shrink;
 
 /// Plans played where nothing else is asked for.
-const PLANS: u64 = 400;
+const PLANS: u64 = 2_000;
 /// Plans that the shrinker plays at most.
 const TRIES: u32 = 3_000;
 /// Disagreements that are shrunk and shown.
 const SHOWN: usize = 3;
+/// Disagreements that are told apart by what differs.
+const TALLIED: usize = 1_000;
 
 #[test]
 fn random_plans() {
@@ -29,14 +36,72 @@ fn random_plans() {
     let plans = asked("WAVESOAK_PLANS").unwrap_or(PLANS);
     let threads = asked("WAVESOAK_THREADS").unwrap_or(1);
     let numbers = first..first + plans;
-    let (failed, took) =
-        over_numbers(numbers.clone(), threads, |number| !disagreements(&random_profile(number)).is_empty());
-    let count = failed.len();
-    say(&format!("random plans: {plans} plans, {count} disagreements, seeds {numbers:?}, {took:.1?}"));
+    let totals = Mutex::new(Totals::default());
+    let (failed, took) = over_numbers(numbers.clone(), threads, |number| {
+        let profile = random_profile(number);
+        let played = played(&profile);
+        totals.lock().expect("no player panics").add(&profile, &played);
+        !played.wrong.is_empty()
+    });
+    let (count, totals) = (failed.len(), totals.into_inner().expect("no player panics"));
+    say(&format!(
+        "random plans: {plans} plans, {count} disagreements, {totals}, seeds {numbers:?}, {took:.1?}"
+    ));
+    tally(&failed);
     for &number in failed.iter().take(SHOWN) {
         show(number);
     }
     assert!(failed.is_empty(), "the ledger and the oracle disagree on the plans {failed:?}");
+    if plans >= PLANS {
+        assert_eq!(totals.never(), NEVER, "a class that no plan leads to is a class that no plan judges");
+    }
+}
+
+/// Classes that no fault leads to: messages of other people.
+const NEVER: [&str; 1] = ["foreign"];
+
+/// What all plans came to.
+#[derive(Debug, Default)]
+struct Totals {
+    counted: Deliveries,
+    faults: u64,
+    kinds: BTreeSet<&'static str>,
+    at_bounds: u64,
+}
+
+impl Totals {
+    fn add(&mut self, profile: &Profile, played: &Played) {
+        self.counted = sum(&[self.counted, played.counted]);
+        self.faults += profile.faults.len() as u64;
+        self.kinds.extend(profile.faults.iter().map(|fault| fault.kind.name()));
+        self.at_bounds += u64::from(played.at_bounds);
+    }
+
+    /// Classes of which not one was counted.
+    fn never(&self) -> Vec<String> {
+        let counts = counts(&self.counted).into_iter();
+        counts.filter(|(_, count)| count.as_u64() == Some(0)).map(|(name, _)| name).collect()
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kinds, faults, at_bounds) = (self.kinds.len(), self.faults, self.at_bounds);
+        write!(to, "{faults} faults of {kinds} kinds, {at_bounds} plans at a bound of the ledger, counted:")?;
+        counts(&self.counted).iter().try_for_each(|(name, count)| write!(to, " {name} {count}"))
+    }
+}
+
+/// What the plans that disagree disagree in, with the plans of each.
+fn tally(failed: &[u64]) {
+    let mut plans: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for &number in failed.iter().take(TALLIED) {
+        let kinds: BTreeSet<String> = kinds(&disagreements(&random_profile(number))).into_iter().collect();
+        plans.entry(kinds.into_iter().collect::<Vec<_>>().join(", ")).or_default().push(number);
+    }
+    for (kinds, numbers) in plans {
+        println!("{kinds}: {} plans, as {:?}", numbers.len(), &numbers[..numbers.len().min(8)]);
+    }
 }
 
 fn show(number: u64) {
@@ -81,6 +146,14 @@ fn drop_equal(table: &mut toml::Table, plain: &toml::Table) {
         }
         (value, plain) => Some(&*value) != plain,
     });
+}
+
+#[test]
+fn every_kind_of_fault_is_drawn() {
+    let drawn: BTreeSet<&str> =
+        (0..PLANS).flat_map(|number| random_profile(number).faults).map(|fault| fault.kind.name()).collect();
+    let missing: Vec<_> = FaultKind::NAMES.iter().filter(|name| !drawn.contains(*name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 #[test]

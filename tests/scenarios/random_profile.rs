@@ -5,12 +5,12 @@ use std::time::Duration;
 use rand::RngExt as _;
 use wavesoak::profile::quantity::{Rate, Share};
 use wavesoak::profile::{
-    Arrivals, BalancerMode, BridgeOrder, Coordinates, Delivery, Events, Fault, FaultKind, Line, Payload,
-    Phase, Profile, Sticky, TenantShares, TrafficStart, Who,
+    Arrivals, BalancerMode, BridgeOrder, Payload, Phase, Profile, Sticky, TenantShares, TrafficStart,
 };
 use wavesoak::seed::{Seed, Stream};
 
 use crate::play::parse;
+use crate::random_faults::faults;
 
 /// The plan of this number.
 pub(crate) fn random_profile(number: u64) -> Profile {
@@ -27,6 +27,7 @@ pub(crate) fn random_profile(number: u64) -> Profile {
     profile.audit.rate = Rate(draw.pick(&[500.0, 500.0, 20.0, 3.0]));
     profile.audit.queue = draw.pick(&[10_000, 10_000, 20, 2]);
     faults(&mut draw, &mut profile);
+    profile.client.flush_interval = draw.time(&[1.0, 1.0, 0.1, 3.0, 60.0]);
     profile
 }
 
@@ -42,35 +43,6 @@ clients = "100%"
 [report]
 interval = "60s"
 "#;
-
-/// `None`: the profile has nothing that it could hit.
-type Make = fn(&mut Draw, &Profile) -> Option<FaultKind>;
-
-/// Every kind of fault with what draws it: a new kind is a new line. The number is how often it is drawn beside the
-/// others.
-const KINDS: &[(u32, Make)] = &[
-    (4, |draw, _| Some(FaultKind::Line(Who::Share(draw.share()), Line::Reset))),
-    (4, |draw, _| Some(FaultKind::Line(Who::Share(draw.share()), Line::Silent))),
-    (2, |draw, _| Some(FaultKind::Line(Who::Share(draw.share()), Line::ExpireToken))),
-    (4, |draw, profile| {
-        Some(FaultKind::PodKill(draw.chance(0.5).then(|| draw.from(0, profile.target.embedded.pods - 1))))
-    }),
-    (2, |draw, profile| {
-        let proxied = profile.target.embedded.balancer.mode == BalancerMode::Proxy;
-        proxied.then(|| FaultKind::IdleTimeout(draw.time(&[0.2, 0.5, 1.0, 3.0])))
-    }),
-    (1, |_, _| Some(FaultKind::RefusePublishes)),
-    (1, |draw, _| Some(FaultKind::RejectTokens(Who::Share(draw.share())))),
-    (6, |draw, profile| {
-        let at = Coordinates {
-            client: draw.from(0, profile.population.clients - 1),
-            room: draw.from(0, profile.population.rooms_per_client - 1),
-            first: draw.from(0, 40),
-            count: draw.from(1, 30),
-        };
-        Some(FaultKind::Delivery(Events::Coordinates(at), Delivery::Lose { store: draw.chance(0.5) }))
-    }),
-];
 
 fn population(draw: &mut Draw, profile: &mut Profile) {
     let people = &mut profile.population;
@@ -153,52 +125,31 @@ fn target(draw: &mut Draw, profile: &mut Profile) {
     profile.client.watchdog = embedded.client_watchdog.unwrap_or(profile.client.watchdog);
 }
 
-fn faults(draw: &mut Draw, profile: &mut Profile) {
-    let end: f64 = profile.phases.iter().map(|phase| phase.duration.as_secs_f64()).sum();
-    let weights: u32 = KINDS.iter().map(|(weight, _)| weight).sum();
-    for index in 0..draw.pick(&[0, 1, 1, 2, 3, 4, 6]) {
-        let mut drawn = draw.from(0, weights - 1);
-        let kind = KINDS.iter().find(|(weight, _)| {
-            let hit = drawn < *weight;
-            drawn = drawn.saturating_sub(*weight);
-            hit
-        });
-        let Some(kind) = kind.and_then(|(_, make)| make(draw, profile)) else { continue };
-        let (at, lasts) = (millis(draw.0.random_range(0.0..end)), draw.time(&[0.3, 1.0, 3.0, 6.0]));
-        let endless = draw.chance(0.1);
-        let (at, duration) = match &kind {
-            kind if kind.is_by_coordinates() => (Duration::ZERO, None),
-            kind if kind.is_instant() => (at, None),
-            _ => (at, (!endless).then_some(lasts)),
-        };
-        profile.faults.push(Fault { name: format!("fault-{index}"), at, duration, kind });
-    }
-}
-
-struct Draw(Stream);
+/// What is drawn from one number.
+pub(crate) struct Draw(Stream);
 
 impl Draw {
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+    pub(crate) fn stream(&mut self) -> &mut Stream {
+        &mut self.0
+    }
+
+    pub(crate) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.0.random_range(0..of.len())]
     }
 
-    fn from(&mut self, least: u32, most: u32) -> u32 {
+    pub(crate) fn from(&mut self, least: u32, most: u32) -> u32 {
         self.0.random_range(least..=most.max(least))
     }
 
-    fn chance(&mut self, share: f64) -> bool {
+    pub(crate) fn chance(&mut self, share: f64) -> bool {
         self.0.random::<f64>() < share
     }
 
-    fn share(&mut self) -> Share {
-        Share(self.pick(&[0.2, 0.5, 1.0]))
-    }
-
-    fn time(&mut self, of: &[f64]) -> Duration {
+    pub(crate) fn time(&mut self, of: &[f64]) -> Duration {
         millis(self.pick(of))
     }
 }
 
-fn millis(seconds: f64) -> Duration {
+pub(crate) fn millis(seconds: f64) -> Duration {
     Duration::from_millis((seconds * 1000.0).round() as u64)
 }

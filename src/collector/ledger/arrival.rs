@@ -1,9 +1,9 @@
 //! What comes is classed at once.
 
-use super::Ledger;
 use super::intervals::Marks;
 use super::place::OMITTED;
 use super::rooms::State;
+use super::{Ledger, Sighting};
 use crate::session::{Arrival, Channel};
 use crate::time::Timestamp;
 
@@ -20,13 +20,13 @@ pub enum First {
 
 /// Where an arrival belongs.
 #[derive(Clone, Copy)]
-struct At {
-    now: Timestamp,
-    client: u32,
-    tenant: usize,
-    track: usize,
-    room: u32,
-    n: u32,
+pub(super) struct At {
+    pub(super) now: Timestamp,
+    pub(super) client: u32,
+    pub(super) tenant: usize,
+    pub(super) track: usize,
+    pub(super) room: u32,
+    pub(super) n: u32,
 }
 
 impl Ledger {
@@ -59,8 +59,13 @@ impl Ledger {
             self.words.push_back(stray("unexpected"));
             return None;
         }
+        if stamp.n.is_some_and(|n| self.rooms[stamp.room as usize].has_forgotten(n)) {
+            *self.refused.entry("ledger_old_news").or_default() += 1;
+        }
         // A copy that went astray tells as much of its event as any other.
-        let other_copy = stamp.n.is_some_and(|n| self.sighted(now, client, stamp.room, n, arrival));
+        let Arrival { position, id, .. } = *arrival;
+        let sighting = |n| Sighting { room: stamp.room, n, sent: stamp.sent, position, id };
+        let other_copy = stamp.n.is_some_and(|n| self.sighted(now, client, sighting(n)));
         if self.people.tenant_of_room(stamp.room) as usize != tenant {
             self.deliveries[tenant].leaked += 1;
             self.words.push_back(stray("leaked"));
@@ -102,22 +107,23 @@ impl Ledger {
         if matches!(arrival.channel, Channel::Stream { .. }) && state.open.is_some() {
             state.waiting = state.waiting.max(arrival.position.unwrap_or(0));
         }
-        state.past.position = state.past.position.max(arrival.client_position);
+        state.position = state.position.max(arrival.client_position);
         self.holds(client);
     }
 
     /// Notes the sighting with the event; `true` when this is another copy than the one known.
-    fn sighted(&mut self, now: Timestamp, client: u32, room: u32, n: u32, arrival: &Arrival) -> bool {
+    pub(super) fn sighted(&mut self, now: Timestamp, client: u32, sighting: Sighting) -> bool {
+        let Sighting { room, n, sent, position: told, id } = sighting;
         let Some(record) = self.rooms[room as usize].get_mut(n) else { return false };
-        let position = arrival.position.unwrap_or(0);
-        if record.clashes(arrival.id, position) {
+        let position = told.unwrap_or(0);
+        if record.clashes(id, position) {
             self.double_stored[self.people.tenant_of_room(room) as usize] += 1;
-            let (n, position) = (Some(n), arrival.position);
+            let (n, position) = (Some(n), told);
             self.words.push_back(super::Word::Stray { kind: "double_stored", client, room, n, position });
         }
         record.seen = record.seen.min(now);
-        record.sent = record.sent.min(arrival.stamp.map_or(Timestamp::MAX, |stamp| stamp.sent));
-        record.id = if record.id == 0 { arrival.id } else { record.id };
+        record.sent = record.sent.min(sent);
+        record.id = if record.id == 0 { id } else { record.id };
         record.position = if record.position == 0 { position } else { record.position };
         let double = record.double;
         match record.state {
@@ -129,6 +135,8 @@ impl Ledger {
     }
 
     fn class(&mut self, at: At, arrival: &Arrival, late: bool, other_copy: bool) -> Option<First> {
+        let replay = self.is_replay(at, arrival);
+        self.note_since_restart(at, arrival);
         let track = &mut self.tracks[at.track];
         let before = track.high;
         let marks = if at.n < before {
@@ -146,13 +154,21 @@ impl Ledger {
                 return Some(self.first(at, arrival, late, before, marks));
             }
         }
-        if self.finals.remove(&(at.client, at.room, at.n)) {
+        if self.rooms[at.room as usize].is_old(at.n) {
+            // Whether it was ever missed, and on which connection it came, is no longer known.
+            if !self.rooms[at.room as usize].has_forgotten(at.n) {
+                *self.refused.entry("ledger_old_news").or_default() += 1;
+            }
+            self.deliveries[at.tenant].redelivered += 1;
+            return None;
+        }
+        if self.finals.remove(at.client, at.room, at.n) {
             self.deliveries[at.tenant].resurrected += 1;
             // From now on it has arrived.
             self.note(at, arrival, before);
             return None;
         }
-        self.repeat(at, arrival, other_copy);
+        self.repeat(at, arrival, other_copy, replay);
         None
     }
 
@@ -207,8 +223,8 @@ impl Ledger {
         match arrival.channel {
             Channel::Stream { .. } => {
                 track.put_on_stream(at.n);
+                // A page that passed over the number may have put it there.
                 if let Some(extra) = &mut track.extra {
-                    extra.by_sync.remove(at.n);
                     extra.in_bridge.remove(at.n);
                 }
             }
@@ -264,7 +280,7 @@ impl Ledger {
         }
     }
 
-    fn repeat(&mut self, at: At, arrival: &Arrival, other_copy: bool) {
+    fn repeat(&mut self, at: At, arrival: &Arrival, other_copy: bool, replay: bool) {
         // The second copy of an event that was stored twice is counted as that, once, and not at every client.
         if other_copy {
             return;
@@ -279,6 +295,7 @@ impl Ledger {
             Channel::Sync { since } if arrival.position.is_some_and(|position| position <= since) => {
                 "redelivered"
             }
+            Channel::Sync { .. } if replay => "replayed",
             Channel::Sync { .. } if on_stream => "overlap",
             Channel::Sync { .. } => "redelivered",
         };
@@ -286,6 +303,7 @@ impl Ledger {
         match kind {
             "duplicate" => deliveries.duplicate += 1,
             "overlap" => deliveries.overlap += 1,
+            "replayed" => deliveries.replayed += 1,
             _ => deliveries.redelivered += 1,
         }
         if kind == "duplicate" {

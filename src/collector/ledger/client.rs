@@ -11,6 +11,10 @@ use crate::wire::Position;
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) past: Past,
+    /// `last_stream_position`, as its process holds it.
+    pub(super) position: Position,
+    /// After a restart: what came before it with a position up to here may come again.
+    pub(super) replay_until: Position,
     /// Highest position on the stream while a bridge was open beside it: it counts when the client is ready.
     pub(super) waiting: Position,
     /// Highest cursor that a sync request used or a page gave.
@@ -36,8 +40,8 @@ pub(super) struct Client {
 /// own, for the publishes whose outcome it still waits for.
 #[derive(Debug)]
 pub(super) struct Past {
-    /// The persisted position.
-    pub(super) position: Position,
+    /// What its store has of its position; 0: nothing.
+    pub(super) stored: Position,
     /// The client's own position when its latest bridge began or at its latest hello, whichever came later.
     pub(super) floor: Position,
     /// What happened lately, oldest first. Bounded: the oldest go first, and are counted.
@@ -87,6 +91,8 @@ pub(super) struct Extra {
     pub(super) by_sync: Intervals,
     /// Arrived within the bridge (or poll) that is open.
     pub(super) in_bridge: Intervals,
+    /// Came since the last restart, as far as it may be a replay.
+    pub(super) since_restart: Intervals,
     /// First arrivals that may turn out to be unowed: (n, it was live).
     pub(super) tentative: Vec<(u32, bool)>,
 }
@@ -104,6 +110,7 @@ impl PartialEq for Extra {
             && self.on_stream == other.on_stream
             && self.by_sync == other.by_sync
             && self.in_bridge == other.in_bridge
+            && self.since_restart == other.since_restart
             && self.tentative == other.tentative
     }
 }
@@ -113,14 +120,14 @@ impl Client {
     pub(super) fn apply_page_cursor(&mut self) {
         if let Some(cursor) = self.page_cursor.take() {
             self.cursor = self.cursor.max(cursor);
-            self.past.position = self.past.position.max(cursor);
+            self.position = self.position.max(cursor);
         }
     }
 
     /// A sync request leaves.
     pub(super) fn requested(&mut self, now: Timestamp, since: Position) {
         self.cursor = self.cursor.max(since);
-        self.past.position = self.past.position.max(since);
+        self.position = self.position.max(since);
         self.last_request = Some(now);
         let requests = &mut self.open.get_or_insert_default().requests;
         if requests.len() >= Past::REQUESTS {
@@ -134,6 +141,8 @@ impl Default for Client {
     fn default() -> Self {
         Self {
             past: Past::default(),
+            position: 0,
+            replay_until: 0,
             waiting: 0,
             cursor: 0,
             page_cursor: None,
@@ -150,7 +159,7 @@ impl Default for Client {
 impl Default for Past {
     fn default() -> Self {
         let (connected_at, disconnected_at) = (Timestamp::MAX, Timestamp::MAX);
-        Self { position: 0, floor: 0, items: VecDeque::new(), info: None, connected_at, disconnected_at }
+        Self { stored: 0, floor: 0, items: VecDeque::new(), info: None, connected_at, disconnected_at }
     }
 }
 
@@ -184,6 +193,15 @@ impl Track {
         if n < self.first {
             self.base = self.base.map(|base| base + 1);
         }
+    }
+
+    /// The lowest number of which somebody still has to know what became of it, as far as it has been passed over.
+    pub(super) fn lowest_needed(&self) -> Option<u32> {
+        let first = self.base.is_none().then_some(self.first);
+        let extra = self.extra.as_deref();
+        let gap = extra.and_then(|extra| extra.gaps.lowest());
+        let tentative = extra.and_then(|extra| extra.tentative.iter().map(|&(n, _)| n).min());
+        [first, gap, tentative].into_iter().flatten().min()
     }
 
     pub(super) fn has_gaps(&self) -> bool {
@@ -251,7 +269,7 @@ pub(super) struct Bridge {
 
 impl Past {
     /// Pieces kept for one client.
-    const ITEMS: usize = 16;
+    const ITEMS: usize = 64;
     /// Requests kept of one bridge; beyond them the last one stands for all that follow.
     const REQUESTS: usize = 256;
 

@@ -90,6 +90,11 @@ impl Gaps {
         self.0.iter().map(|gap| u64::from(gap.to - gap.from)).sum()
     }
 
+    /// The lowest open number.
+    pub(super) fn lowest(&self) -> Option<u32> {
+        self.0.first().map(|gap| gap.from)
+    }
+
     /// Opens `from..to`, which lies above every open gap.
     pub(super) fn open(&mut self, from: u32, to: u32) {
         if from < to {

@@ -13,8 +13,10 @@
 //! - [`client`]: per client its connection, position and evidence, and per (client, room) a [`client::Track`]: a
 //!   watermark and, only when something is out of the ordinary, short interval lists;
 //! - [`arrival`]: what comes is classed at once: live, bridged, or a repeat of some kind;
+//! - [`restart`]: a client that was started again from an older position, and what that brings once more;
 //! - [`sweep`]: once an interval, what did not come is opened as a gap, placed when it is final, and counted (a late
 //!   arrival does not wait for that);
+//! - [`forget`]: what has settled and is waited for by nobody is forgotten after a while, so that a run may be long;
 //! - [`span`]: the end of a span settles what is left, and counts `expected` from the publishers' side alone, so
 //!   that `expected = live + bridged + missed_after_bridging + undecided` is a check and not a definition.
 //!
@@ -26,8 +28,8 @@
 //! - **Spans.** What is not owed in the span that is open is `unowed` on arrival, whatever an earlier span made of it:
 //!   what was due before the span's opening hello, everything between two spans, everything after the run's end. A
 //!   first arrival that turns out to have been acknowledged too shortly before a planned leave becomes `unowed` then.
-//! - **Final.** A gap is final when the lateness bound has passed since the acknowledgement, the client's position has
-//!   passed the event's, a proof holds, and no better proof is still to be had: none is as long as the connection that
+//! - **Final.** A gap is final when the lateness bound has passed since the acknowledgement, the client's *stored*
+//!   position has passed the event's (only then can no restart ask for it again), a proof holds, and no better proof is still to be had: none is as long as the connection that
 //!   should have brought the event, or a bridge that asked for it, is open. What arrives after that is `resurrected`,
 //!   once, and has arrived from then on; what arrives before is live or bridged, however late. A span that ends with
 //!   the client down has missed what was final by then. Only what happened up to its end can place what it missed.
@@ -37,7 +39,7 @@
 //!   came before the answer become `unexpected` with it. What is in no timetable is `unexpected` at each arrival.
 //! - **Unknown.** A publish that nobody has seen and that its one look-up does not find is owed to nobody, unless
 //!   somebody sees it later: then it is owed after all, acknowledged at that sighting. A copy that went astray counts
-//!   as a sighting. When the books are closed, what has no outcome yet is owed if it was seen.
+//!   as a sighting, and so does whatever a page shows to the audit, also beside what it looks for. When the books are closed, what has no outcome yet is owed if it was seen.
 //! - **`stream_omitted`** is counted once for a client and event: when it comes, if a connection that has ended is
 //!   proved to have been able to bring it, or, if it comes by sync, the one that is open; or when it is missed, or left
 //!   undecided, with such a proof. What sync supplies before the proof is not counted.
@@ -45,26 +47,39 @@
 //!   connection is one that has said hello. A repeat on the stream is a `duplicate` when this connection has brought it
 //!   already, an `overlap` when it first came by sync in this cycle, else `redelivered`. A repeat by sync is a
 //!   `duplicate` when this bridge (or poll) has brought it already, `redelivered` when `since` had passed it, an
-//!   `overlap` when the current or last connection had brought it, else `redelivered`. Once two ids or positions of an
+//!   `replayed` when it is one (see below), an `overlap` when the current or last connection had brought it, else
+//!   `redelivered`. Once two ids or positions of an
 //!   event are known, it is `double_stored` and its repeats are not counted.
 //! - **Order, lateness, cursors.** `out_of_order`, `interleaved`, `late_live`, `late_bridged` and `below_cursor` are
 //!   counted over first arrivals alone, those included that are not owed in the end. An arrival is late when it comes
 //!   more than the lateness bound after the event was first sent. A page's own cursor has not passed its own events.
+//! - **Restarts.** A restart ends no span: what was owed before it and while the client was away is owed, and comes, if
+//!   it comes, from the stored position on (from a new client's starting position, where none was stored). It takes the
+//!   client's position back to that, and with it every cursor beyond. What had come before and comes again by sync,
+//!   with a position above `since` and up to the highest one that the client held when it died, is `replayed`: once for
+//!   each event and restart. It is the price of the flush interval and nobody's defect. (What a stream brings again is
+//!   no replay: no stream begins at a position.)
 //! - **Bounds.** The ledger remembers a window of events per room, some pieces of evidence per client and some final
-//!   gaps; what falls out is counted in `refused`, and may turn up as `missed_unplaced` or `redelivered`.
+//!   gaps; what falls out is counted in `refused`, and may turn up as `missed_unplaced` or `redelivered`. Nor does it
+//!   remember for ever: an event, or a final gap, of which everybody's account is settled is forgotten after
+//!   [`Rules::remember`]. What comes of it after that is old news: `redelivered` and nothing else, not `unexpected`, not
+//!   `resurrected`, not owed after all; and counted in `refused`.
 
 mod arrival;
 mod client;
+mod forget;
 mod intervals;
 mod place;
+mod restart;
 mod rooms;
 mod span;
 mod sweep;
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use client::{Bridge, Client, Connection, Item, Track};
+use forget::Finals;
 use place::Facts;
 use rooms::{Record, Room, State};
 use span::Closing;
@@ -86,8 +101,10 @@ pub struct Rules {
     pub lateness_bound: Duration,
     /// The longest time from due to outcome of a publish.
     pub outcome_within: Duration,
-    /// Events per room whose outcome is remembered (`audit.window`).
+    /// Events per room whose outcome is remembered at most (`audit.window`).
     pub window: usize,
+    /// What has settled is remembered for this long and at most twice as long, or while somebody waits for it.
+    pub remember: Duration,
     /// The documented order: sync, then stream; only then is there a seam.
     pub sync_first: bool,
 }
@@ -119,6 +136,21 @@ pub enum Word {
         /// Position, as it came.
         position: Option<Position>,
     },
+}
+
+/// An event that somebody saw.
+#[derive(Clone, Copy, Debug)]
+pub struct Sighting {
+    /// Room of the stamp.
+    pub room: u32,
+    /// Sequence number.
+    pub n: u32,
+    /// First sent, by the stamp.
+    pub sent: Timestamp,
+    /// Position, as it came.
+    pub position: Option<Position>,
+    /// [`crate::wire::id_hash`] of its id; 0 when it had none.
+    pub id: u64,
 }
 
 /// An event that one client never got.
@@ -160,8 +192,9 @@ pub struct Ledger {
     closings: VecDeque<Closing>,
     /// Unknown publishes that nobody has seen: (since when, room, n).
     doubtful: VecDeque<(Timestamp, u32, u32)>,
-    /// Final gaps, to know a late arrival for what it is; bounded.
-    finals: HashSet<(u32, u32, u32)>,
+    finals: Finals,
+    /// When what is no longer needed is forgotten.
+    generation_ends: Timestamp,
     deliveries: Vec<Deliveries>,
     double_stored: Vec<u64>,
     words: VecDeque<Word>,
@@ -172,9 +205,6 @@ pub struct Ledger {
     /// Bounds that were hit, with how often.
     refused: BTreeMap<&'static str, u64>,
 }
-
-/// Final gaps that are remembered (ours); a later arrival of one that is not counts as `redelivered`.
-const FINALS: usize = 200_000;
 
 impl Ledger {
     /// An empty ledger.
@@ -189,7 +219,8 @@ impl Ledger {
             tracks: (0..tracks).map(|_| Track::default()).collect(),
             closings: VecDeque::new(),
             doubtful: VecDeque::new(),
-            finals: HashSet::new(),
+            finals: Finals::default(),
+            generation_ends: Timestamp::ZERO,
             deliveries: vec![Deliveries::default(); tenants],
             double_stored: vec![0; tenants],
             words: VecDeque::new(),
@@ -223,7 +254,8 @@ impl Ledger {
         else {
             return;
         };
-        record.sent = ended.sent.unwrap_or(Timestamp::MAX);
+        // Of an attempt that is given up in flight the publisher does not know when it left; whoever saw the event does.
+        record.sent = record.sent.min(ended.sent.unwrap_or(Timestamp::MAX));
         match &ended.outcome {
             Outcome::Acknowledged { id, position } => {
                 record.state = State::Owed;
@@ -279,25 +311,18 @@ impl Ledger {
         }
     }
 
-    /// The look-up of a doubtful publish has an answer: it is there (with its position), it is not, or nobody knows.
-    pub fn looked_up(
-        &mut self,
-        now: Timestamp,
-        room: u32,
-        n: u32,
-        found: Option<bool>,
-        position: Option<Position>,
-    ) {
-        let Some(record) = self.rooms[room as usize].get_mut(n) else { return };
-        if record.state != State::Doubtful {
-            return;
-        }
-        if found == Some(true) {
-            record.state = State::Owed;
-            record.acked = now;
-            record.position = position.unwrap_or(record.position);
-        } else {
+    /// The look-up of a doubtful publish did not find it, or nobody answered. (What it finds it has been shown.)
+    pub fn looked_up_in_vain(&mut self, room: u32, n: u32) {
+        let record = self.rooms.get_mut(room as usize).and_then(|room| room.get_mut(n));
+        if let Some(record) = record.filter(|record| record.state == State::Doubtful) {
             record.state = State::Absent;
+        }
+    }
+
+    /// The audit, with this client's token, was shown an event. It counts as seen, whatever the audit looked for.
+    pub fn shown(&mut self, now: Timestamp, client: u32, sighting: Sighting) {
+        if sighting.room < self.people.rooms() {
+            self.sighted(now, client, sighting);
         }
     }
 
@@ -344,9 +369,10 @@ impl Ledger {
             }
             Observation::Ready => {
                 let client = &mut self.clients[client as usize];
-                client.past.position = client.past.position.max(std::mem::take(&mut client.waiting));
+                client.position = client.position.max(std::mem::take(&mut client.waiting));
                 client.dirty = true;
             }
+            Observation::Restarted { position } => self.restarted(client, *position),
             Observation::Stopped(StopReason::Left) => self.close_span(now, client, false),
             _ => return,
         }
@@ -381,7 +407,7 @@ impl Ledger {
     /// What the client's position is now, others of its tenant know to be taken.
     pub(super) fn holds(&mut self, client: u32) {
         let high = &mut self.tenant_high[self.people.tenant_of(client) as usize];
-        *high = self.clients[client as usize].past.position.max(*high);
+        *high = self.clients[client as usize].position.max(*high);
     }
 
     fn bridge_began(&mut self, client: u32, position: Position, poll: bool) {
@@ -393,21 +419,25 @@ impl Ledger {
         let client = &mut self.clients[client as usize];
         client.apply_page_cursor();
         client.past.floor = client.past.floor.max(position);
-        client.past.position = client.past.position.max(position);
+        client.position = client.position.max(position);
         client.waiting = 0;
         client.open = Some(Box::new(Bridge { poll, requests: Vec::new() }));
         client.dirty = true;
     }
 
     fn bridge_ended(&mut self, now: Timestamp, client: u32, complete: bool) {
+        self.clients[client as usize].apply_page_cursor();
+        let caught_up = self.has_caught_up(client);
         for track in self.tracks_of(client) {
             if let Some(extra) = &mut self.tracks[track].extra {
                 extra.in_bridge.clear();
+                if caught_up {
+                    extra.since_restart.clear();
+                }
             }
             self.tracks[track].tidy();
         }
         let client = &mut self.clients[client as usize];
-        client.apply_page_cursor();
         client.dirty = true;
         if let Some(bridge) = client.open.take().filter(|_| complete)
             && client.past.add_bridge(now, bridge)
@@ -424,7 +454,7 @@ impl Ledger {
         client.apply_page_cursor();
         client.live = Some(Connection { hello: now, proved: Timestamp::ZERO, high: 0 });
         client.past.floor = client.past.floor.max(position);
-        client.past.position = client.past.position.max(position);
+        client.position = client.position.max(position);
         client.past.info = Some(Box::new(info.clone()));
         (client.past.connected_at, client.past.disconnected_at) = (now, Timestamp::MAX);
         client.dirty = true;

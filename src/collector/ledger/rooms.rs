@@ -90,6 +90,10 @@ pub(super) struct Room {
     owed: u32,
     /// All events below it have an end, and the lateness bound has passed since their acknowledgement.
     settled: u32,
+    /// What had settled when the last generation ended.
+    settled_before: u32,
+    /// What had settled a generation before that: only what somebody still waits for is remembered of it.
+    old: u32,
 }
 
 impl Room {
@@ -108,6 +112,17 @@ impl Room {
     /// Everything below it is settled.
     pub(super) fn settled(&self) -> u32 {
         self.settled
+    }
+
+    /// Whether `n` has been forgotten.
+    pub(super) fn has_forgotten(&self, n: u32) -> bool {
+        n < self.base
+    }
+
+    /// Whether `n` has been forgotten, or is remembered only for the sake of those who still wait for it (or for
+    /// something before it).
+    pub(super) fn is_old(&self, n: u32) -> bool {
+        n < self.old.max(self.base)
     }
 
     /// The record, unless it has not been issued or is older than the window.
@@ -146,6 +161,20 @@ impl Room {
             let (from, to) = ((n + 1 - self.base) as usize, (self.ended - self.base) as usize);
             self.records.range_mut(from..to).for_each(|record| record.owed_before += 1);
         }
+    }
+
+    /// Forgets what had settled a generation ago, up to the first number that somebody needs.
+    pub(super) fn forget(&mut self, needed: u32) {
+        self.old = self.settled_before;
+        let below = self.old.min(needed);
+        let gone = below.saturating_sub(self.base);
+        self.records.drain(..gone as usize);
+        self.base += gone;
+        // What a time with more traffic, or with somebody to wait for, has needed is given back.
+        if self.records.capacity() > self.records.len() * 4 {
+            self.records.shrink_to(self.records.len() * 2);
+        }
+        self.settled_before = self.settled;
     }
 
     /// Moves the marks on and forgets what is older than `window` events; at most what has settled before.

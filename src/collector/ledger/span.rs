@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 pub(super) struct Closing {
     client: u32,
     /// Only what was acknowledged before this is owed; `MAX`: everything (the run has ended).
-    acked_before: Timestamp,
+    pub(super) acked_before: Timestamp,
     /// The client was connected when it ended.
     connected: bool,
     /// When it ended.
@@ -21,7 +21,7 @@ pub(super) struct Closing {
     /// The bridge that was open then.
     open: Option<Box<Bridge>>,
     /// (room, its track, first number after the span).
-    tracks: Vec<(u32, Track, u32)>,
+    pub(super) tracks: Vec<(u32, Track, u32)>,
 }
 
 impl Ledger {
@@ -146,8 +146,8 @@ impl Ledger {
             return None;
         }
         state.tentative_from = Timestamp::MAX;
-        // What comes later is of another span. Only the client's position goes on.
-        let next = Past { position: state.past.position, floor: state.past.floor, ..Past::default() };
+        // What comes later is of another span. Only the client's positions go on.
+        let next = Past { stored: state.past.stored, floor: state.past.floor, ..Past::default() };
         let (past, open) = (std::mem::replace(&mut state.past, next), state.open.take());
         let tracks = self
             .tracks_of(client)

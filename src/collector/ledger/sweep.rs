@@ -6,7 +6,7 @@ use super::client::Past;
 use super::intervals::{Gaps, Marks};
 use super::place::{OMITTED, ON_STREAM, Place};
 use super::rooms::{Record, State};
-use super::{FINALS, Ledger, Missed, Word};
+use super::{Ledger, Missed, Word};
 use crate::time::Timestamp;
 
 /// What a look at an open number finds.
@@ -39,6 +39,7 @@ impl Ledger {
             self.clients[client as usize].past.forget(now.back(keep));
         }
         self.close_spans(now);
+        self.forget(now);
     }
 
     /// Numbers passed over and not final, all clients together.
@@ -204,9 +205,7 @@ impl Ledger {
             Place::BehindCursor => &mut deliveries.missed_behind_cursor,
             Place::Unplaced => &mut deliveries.missed_unplaced,
         } += 1;
-        if self.finals.len() < FINALS {
-            self.finals.insert((client, room, n));
-        } else {
+        if !self.finals.insert(client, room, n) {
             *self.refused.entry("ledger_finals").or_default() += 1;
         }
         let record = self.rooms[room as usize].get(n);

@@ -212,6 +212,7 @@ fn times_and_rates_of_zero_are_refused() {
 #[test]
 fn what_repeats_all_the_time_is_refused() {
     for key in [
+        "client.flush_interval",
         "target.scrape_interval",
         "target.embedded.ping_interval",
         "target.embedded.balancer.idle_timeout",

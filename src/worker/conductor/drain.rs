@@ -167,8 +167,8 @@ impl Conductor {
 
     fn close_books(&mut self, now: Timestamp) {
         if !self.publishing.is_idle() {
-            self.publishing.stop();
-            self.publish(now, self.plan.timeline.end());
+            self.publishing.abandon();
+            self.take_ended(now);
         }
         let plan = &self.plan;
         self.collector.end_spans(now, self.interrupted, |room, n| publisher(plan, room, u64::from(n)));

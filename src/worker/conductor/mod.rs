@@ -31,7 +31,7 @@ use drain::Drain;
 use faults::Faults;
 use stops::Stops;
 
-pub use words::{Command, Event, Fetch, LineFault, Publication, SendReply, Strain};
+pub use words::{Command, Event, Fetch, FlushCost, FlushTrouble, LineFault, Publication, SendReply, Strain};
 
 /// What a conductor needs to know before it begins.
 #[derive(Clone, Debug)]
@@ -127,10 +127,12 @@ impl Conductor {
     pub fn handle(&mut self, now: Timestamp, event: Event<'_>) {
         match event {
             Event::Published { ticket, sent, reply } => self.publishing.replied(now, ticket, sent, reply),
-            Event::Fetched { id, result } => self.collector.auditor.fetched(now, id, result),
+            Event::Fetched { id, result } => self.collector.fetched(now, id, result),
             Event::Planted { fault, affected } => self.faults.planted(fault, affected),
             Event::Scraped { endpoint, text } => self.collector.servers.scraped(endpoint, text),
             Event::Health(healthy) => self.stops.health(now, healthy),
+            Event::Flushed { positions, cost } => self.collector.flushed(positions, cost),
+            Event::Unflushed { trouble, times } => self.collector.unflushed(trouble, times),
             Event::Strain(strain) => {
                 let quiet = self.is_quiet(now);
                 self.collector.strained(now, strain, quiet);
@@ -308,6 +310,10 @@ impl Conductor {
             }
             self.outbox.push_back(Command::Publish(publication));
         }
+        self.take_ended(now);
+    }
+
+    fn take_ended(&mut self, now: Timestamp) {
         while let Some(ended) = self.publishing.ended() {
             self.drain.publish_ended(now, &ended);
             self.collector.ended(now, &ended);

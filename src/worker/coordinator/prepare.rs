@@ -26,6 +26,7 @@ use crate::driver::preflight::{
 use crate::driver::provision::{Paces, Provisioned, provision};
 use crate::driver::publisher::Publisher;
 use crate::driver::route::{self, Route};
+use crate::driver::store::{self, Store};
 use crate::driver::strain::Probe;
 use crate::driver::tokens::{Source, Tokens};
 use crate::plan::{Population, Shard};
@@ -110,10 +111,12 @@ pub(super) async fn prepare(
     let directory =
         RunDirectory::create(&options.out, &info, &options.profile_toml).map_err(RunError::preflight)?;
     observer.note(&format!("writing to {}", directory.path().display()));
+    let population = Population::new(&profile.population);
+    let store = Store::begin(&directory.path().join(store::FILE), run, population.clients());
+    let store = store.map_err(RunError::preflight)?;
     let recorder = Recorder::begin(directory, Arc::clone(&profile), info)
         .map_err(|source| RunError::preflight(PrepareError::Recorder(source)))?;
 
-    let population = Population::new(&profile.population);
     let line = line_to_target(&profile, &population, run, clock, agent.clone(), endpoints, &ground, &probe)?;
     let mut note = |text: &str| observer.note(text);
     let provisioned = provision(&line, &population, run, paces(&profile, loopback), &mut note);
@@ -143,7 +146,9 @@ pub(super) async fn prepare(
     }
     let stage = Stage::new(clock, conductor, Rc::new(publisher), Rc::clone(&ground));
     let watch = Rc::new(Watch(Rc::downgrade(&stage)));
-    let fleet = Fleet::new(population.clients(), line, watch, birth(&profile, run, population, positions));
+    let (clients, flush_interval) = (population.clients(), profile.client.flush_interval);
+    let birth = birth(&profile, run, population, positions);
+    let fleet = Fleet::new(clients, line, watch, birth, store, flush_interval);
     stage.enter(Rc::clone(&fleet));
     Ok(Prepared { ground, fleet, stage, scraper, recorder, probe, loopback })
 }

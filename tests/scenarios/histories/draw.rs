@@ -46,12 +46,15 @@ pub(super) struct Mischief {
     pub(super) double: f64,
     /// A message says less than it should: no stamp, no position, no id.
     pub(super) mute: f64,
+    /// An acknowledgement or a message has no position.
+    pub(super) unplaced: f64,
     /// A frame is read late by the harness's own doing.
     pub(super) late: f64,
 }
 
 impl Mischief {
     pub(super) fn of(draw: &mut Draw) -> Self {
+        let rarely = draw.chance(0.1);
         let mut level = || draw.pick(&[0.0, 0.0, 0.05, 0.4]);
         Self {
             lost: level(),
@@ -64,6 +67,7 @@ impl Mischief {
             answer: level(),
             double: level(),
             mute: level(),
+            unplaced: if rarely { level() } else { 0.0 },
             late: level(),
         }
     }

@@ -14,10 +14,12 @@ mod draw;
 mod publishing;
 mod server;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use serde_json::Value;
 use wavesoak::collector::ledger::{Ledger, Rules, Word};
 use wavesoak::plan::Population;
 use wavesoak::profile::{BridgeOrder, Profile};
@@ -27,7 +29,7 @@ use wavesoak::time::Timestamp;
 
 use crate::asked::{asked, over_numbers, say};
 use crate::compare::{counts, unbalanced};
-use crate::oracle::{self, Key};
+use crate::oracle::{self, Judged, Key};
 use crate::play::parse;
 
 use clients::Client;
@@ -43,18 +45,13 @@ fn random_histories() {
     let first = asked("WAVESOAK_SEED").unwrap_or(0);
     let histories = asked("WAVESOAK_HISTORIES").unwrap_or(HISTORIES);
     let threads = asked("WAVESOAK_THREADS").unwrap_or(1);
-    let (numbers, skipped) = (first..first + histories, AtomicU64::new(0));
-    let (failed, took) =
-        over_numbers(numbers.clone(), threads, |number| match disagreements(number, STEPS) {
-            Some(wrong) => !wrong.is_empty(),
-            None => {
-                skipped.fetch_add(1, Ordering::Relaxed);
-                false
-            }
-        });
-    let (count, skipped) = (failed.len(), skipped.into_inner());
+    let (numbers, apart) = (first..first + histories, SetApart::default());
+    let (failed, took) = over_numbers(numbers.clone(), threads, |number| {
+        disagreements(number, STEPS, &apart).is_some_and(|wrong| !wrong.is_empty())
+    });
+    let count = failed.len();
     say(&format!(
-        "random histories: {histories} histories, {count} disagreements, {skipped} beyond the ledger's bounds, seeds {numbers:?}, {took:.1?}"
+        "random histories: {histories} histories, {count} disagreements, {apart}, seeds {numbers:?}, {took:.1?}"
     ));
     if let Some(&number) = failed.first() {
         show(number);
@@ -65,45 +62,104 @@ fn random_histories() {
 /// Steps of a history; the first so many of a longer one are a history of their own.
 const STEPS: u32 = 400;
 
+/// What is judged less strictly than the rest, or not at all.
+#[derive(Debug, Default)]
+struct SetApart {
+    /// Histories in which the ledger had to let go of something for its bounds: they are not judged.
+    beyond_bounds: AtomicU64,
+    /// Histories in which something came of an event that the ledger had forgotten: they are not judged either.
+    with_old_news: AtomicU64,
+    /// Histories with vague events, and how often a client had to do with one.
+    with_vague: AtomicU64,
+    vague: AtomicU64,
+}
+
+impl fmt::Display for SetApart {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [beyond, old_news, histories, vague] =
+            [&self.beyond_bounds, &self.with_old_news, &self.with_vague, &self.vague]
+                .map(|count| count.load(Ordering::Relaxed));
+        write!(
+            to,
+            "set apart: {beyond} beyond the ledger's bounds, {old_news} with old news, {vague} vague events in {histories}"
+        )
+    }
+}
+
 /// The shortest beginning of the history that still fails, and what happened in it.
 fn show(number: u64) {
-    let fails = |steps: &u32| disagreements(number, *steps).is_some_and(|wrong| !wrong.is_empty());
-    let steps = (1..=STEPS).find(fails).unwrap_or(STEPS);
-    let wrong = disagreements(number, steps).unwrap_or_default();
-    println!("\nhistory {number}, {steps} steps:\n  {}", wrong.join("\n  "));
+    let wrong = |steps: u32| disagreements(number, steps, &SetApart::default()).unwrap_or_default();
+    let steps = (1..=STEPS).find(|&steps| !wrong(steps).is_empty()).unwrap_or(STEPS);
+    println!("\nhistory {number}, {steps} steps:\n  {}", wrong(steps).join("\n  "));
+    println!(
+        "repeat with: WAVESOAK_SEED={number} WAVESOAK_HISTORIES=1 cargo test --release --test scenarios random_histories -- --nocapture"
+    );
     for Step { at, what } in &play(number, steps).trace.steps {
         println!("{:9.3} {what:?}", at.as_secs_f64());
     }
 }
 
 /// What ledger and oracle differ in; `None` when the ledger had to let go of something for its bounds.
-fn disagreements(number: u64, steps: u32) -> Option<Vec<String>> {
+fn disagreements(number: u64, steps: u32, apart: &SetApart) -> Option<Vec<String>> {
     let world = play(number, steps);
     if !world.ledger.refused().is_empty() {
+        let only_old_news = world.ledger.refused().keys().eq(["ledger_old_news"].iter());
+        let count = if only_old_news { &apart.with_old_news } else { &apart.beyond_bounds };
+        count.fetch_add(1, Ordering::Relaxed);
         return None;
     }
     let judged = oracle::judge(&world.profile, &world.trace);
+    let vague = world.vague(&judged);
+    if !vague.is_empty() {
+        apart.with_vague.fetch_add(1, Ordering::Relaxed);
+        apart.vague.fetch_add(vague.len() as u64, Ordering::Relaxed);
+    }
     let mut found = Vec::new();
-    for (tenant, deliveries) in world.ledger.deliveries().iter().enumerate() {
-        let (mut told, mut should) = (counts(deliveries), counts(&judged.deliveries[tenant]));
+    for (tenant, deliveries) in (0..).zip(world.ledger.deliveries()) {
+        let (mut told, mut should) = (counts(deliveries), counts(&judged.deliveries[tenant as usize]));
         found.extend(unbalanced(&told).filter(|name| !name.contains("stores")).map(str::to_owned));
-        told.insert("double_stored".to_owned(), world.ledger.double_stored()[tenant].into());
-        should.insert("double_stored".to_owned(), judged.double_stored[tenant].into());
-        let differ = should.iter().filter(|(name, should)| told[*name] != **should);
+        told.insert("double_stored".to_owned(), world.ledger.double_stored()[tenant as usize].into());
+        should.insert("double_stored".to_owned(), judged.double_stored[tenant as usize].into());
+        let vague = vague.iter().filter(|(client, _)| world.people.tenant_of(*client) == tenant).count();
+        let differ = should.iter().filter(|(name, should)| !agree(name, &told[*name], should, vague as u64));
         found.extend(differ.map(|(name, should)| {
             format!("tenant {tenant}: {name}: the ledger has {}, the oracle {should}", told[name])
         }));
     }
     let should: BTreeMap<_, _> = judged.missed.iter().map(|(&at, missed)| (at, missed.place)).collect();
-    for (at, place) in &should {
-        if world.missed.get(at) != Some(place) {
-            found.push(format!("{at:?}: {place}, and for the ledger {:?}", world.missed.get(at)));
+    for at in should.keys().chain(world.missed.keys()).collect::<BTreeSet<_>>() {
+        let (told, should) = (world.missed.get(at), should.get(at));
+        if told != should && !vague.contains(at) {
+            found.push(format!("{at:?}: {should:?}, and for the ledger {told:?}"));
         }
     }
-    let only = world.missed.iter().filter(|(at, _)| !should.contains_key(at));
-    found.extend(only.map(|(at, place)| format!("{at:?}: {place} for the ledger alone")));
     found.extend(judged.positions.iter().map(|wrong| format!("the history itself is wrong: {wrong:?}")));
     Some(found)
+}
+
+/// Whether a count is right. Where so many events are vague, it may be wrong by as many, if it is one that depends on
+/// where and when an event was missed.
+fn agree(name: &str, told: &Value, should: &Value, vague: u64) -> bool {
+    let [told, should] = [told, should].map(|count| count.as_u64().unwrap_or(0));
+    match name {
+        // A vague event that counts as arrived, and not as resurrected, is what later ones may be out of order with.
+        "out_of_order" | "interleaved" if vague > 0 => true,
+        "missed_after_bridging"
+        | "undecided"
+        | "missed_on_stream"
+        | "missed_in_sync"
+        | "missed_in_seam"
+        | "missed_behind_cursor"
+        | "missed_unplaced"
+        | "resurrected"
+        | "live"
+        | "bridged"
+        | "late_live"
+        | "late_bridged"
+        | "stream_omitted"
+        | "below_cursor" => told.abs_diff(should) <= vague,
+        _ => told == should,
+    }
 }
 
 /// A history on its way.
@@ -138,6 +194,8 @@ impl World {
         let mut profile = parse(PROFILE);
         profile.client.bridge = draw.pick(&[BridgeOrder::SyncFirst, BridgeOrder::StreamFirst]);
         profile.client.lateness_bound = draw.pick(&[50, 300, 1_000].map(Duration::from_millis));
+        // A publish may end with any answer: the last one that there is ends it.
+        (profile.traffic.send_attempts, profile.traffic.max_send_lateness) = (1, Duration::ZERO);
         profile.population.tenants = draw.pick(&[1, 1, 2]);
         profile.population.clients = profile.population.tenants * draw.pick(&[1, 2, 3]);
         profile.population.rooms_per_client = draw.pick(&[1, 2]);
@@ -147,6 +205,8 @@ impl World {
             lateness_bound: profile.client.lateness_bound,
             outcome_within: publishing::OUTCOME_WITHIN,
             window: 100_000,
+            // In every other history what nobody waits for is forgotten on the way.
+            remember: Duration::from_secs(draw.pick(&[5, 20, 1_000, 1_000])),
             sync_first: profile.client.bridge == BridgeOrder::SyncFirst,
         };
         let positions = vec![1; people.clients() as usize];
@@ -176,11 +236,12 @@ impl World {
             self.now + Duration::from_millis(pause) + Duration::from_nanos(u64::from(self.draw.below(1000)));
         self.leaves_until(until);
         self.now = until;
-        match self.draw.below(12) {
+        match self.draw.below(13) {
             0 | 1 => self.publish_something(),
             2 | 3 => self.publishing_goes_on(),
             4 => self.sweep(),
             5 => self.answer_look_ups(),
+            6 => self.flush(),
             _ => {
                 let client = self.draw.below(self.people.clients());
                 self.client_goes_on(client);
@@ -233,6 +294,15 @@ impl World {
             self.client_goes_on(client);
         }
         self.end_all_publishes();
+    }
+
+    /// Clients with events of their rooms that are *vague*: acknowledged without a position. Until somebody tells it, such an
+    /// event is judged by the range in which its position must lie (design.md). When it is told, it may turn out that
+    /// another proof would have held, or that the gap was final earlier: the oracle, which asks when a span ends and at
+    /// arrivals, and the ledger, which asks at sweeps as well, may then both be right.
+    fn vague(&self, judged: &Judged) -> BTreeSet<(u32, Key)> {
+        let members = |&key: &Key| self.people.members(key.0).map(move |client| (client, key));
+        judged.vague.iter().flat_map(members).collect()
     }
 
     fn note(&mut self, what: What) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use wavesoak::collector::ledger::Sighting;
 use wavesoak::generator::{Ended, Outcome};
 use wavesoak::plan::Population;
 use wavesoak::simulator::trace::{Message, Reply, What};
@@ -128,11 +129,14 @@ impl World {
 
     fn reply(&mut self, ticket: u64, last: bool) {
         let odd = self.draw.chance(self.mischief.answer);
+        let unplaced = self.draw.chance(self.mischief.unplaced);
         let drawn = self.draw.pick(&[Reply::Refused, Reply::Doubtful, Reply::Doubtful, Reply::NotWritten]);
         let Some(publish) = self.publishing.under_way.get_mut(&ticket) else { return };
         let Some(asked) = publish.asked.take() else { return };
         let reply = match publish.stored {
-            Some(message) if !odd => Reply::Created { id: message.id, position: message.position },
+            Some(message) if !odd => {
+                Reply::Created { id: message.id, position: message.position.filter(|_| !unplaced) }
+            }
             // What was not written cannot have been stored, or the stamp would lie.
             Some(_) if drawn == Reply::NotWritten => Reply::Doubtful,
             _ => drawn,
@@ -193,7 +197,9 @@ impl World {
         let (id, client) = (self.publishing.look_ups, self.publishing.publishers[room as usize][n as usize]);
         self.note(What::Fetching { id, client, what: Fetch::Sync { since: 0, limit: 500 } });
         self.note(What::Fetched { id, result: Ok(shown.into_iter().collect()) });
-        let found = if shown.is_none() && self.draw.chance(0.3) { None } else { Some(shown.is_some()) };
-        self.ledger.looked_up(self.now, room, n, found, shown.and_then(|message| message.position));
+        let Some(Message { stamp: Some(stamp), position, id }) = shown else {
+            return self.ledger.looked_up_in_vain(room, n);
+        };
+        self.ledger.shown(self.now, client, Sighting { room, n, sent: stamp.sent, position, id });
     }
 }

@@ -116,7 +116,10 @@ impl World {
         (page, cursor, has_more)
     }
 
-    fn muted(&mut self, message: Message) -> Message {
+    fn muted(&mut self, mut message: Message) -> Message {
+        if self.draw.chance(self.mischief.unplaced) {
+            message.position = None;
+        }
         if !self.draw.chance(self.mischief.mute) {
             return message;
         }

@@ -15,7 +15,7 @@
 //! # When it is missed
 //!
 //! It is *final* that an event did not come when all of this holds: the lateness bound has passed since the
-//! acknowledgement; the client's position is at or above the event's; one of the [proofs](places) of where it was
+//! acknowledgement; the client's stored position is at or above the event's; one of the [proofs](places) of where it was
 //! missed holds; and no better proof is still to come, which is the case while the connection that should have
 //! brought it, or a bridge that asked for it, is open. Once this is so it stays so. An event of a span is
 //! - *missed* if it had not arrived when that became final, or when the span ended with the client connected;
@@ -24,6 +24,11 @@
 //!
 //! What arrives after it was final is *resurrected*, in the span in which it was missed; from then on it has arrived.
 //! A publish whose answer is still out when the event arrives is judged by what is known then: it is not final.
+//!
+//! # When a client is started again
+//!
+//! Its position is its stored one from then on, or the one that it began at where nothing was stored, and no cursor
+//! beyond that counts for it any more. Its span goes on.
 //!
 //! # What else an arrival can be
 //!
@@ -52,8 +57,9 @@
 //! A *cycle* is the time between the ends of two connections that had said hello.
 //! On the stream: *duplicate* if this connection has brought it already; *overlap* if its first arrival was by sync
 //! in this cycle; else *redelivered*. By sync: *duplicate* if this bridge (or poll) has brought it already;
-//! *redelivered* if its position is at or below `since`; *overlap* if the current or last connection has brought it;
-//! else *redelivered*. An event is *double_stored*, once, when two ids or two positions of it are known; from then on
+//! *redelivered* if its position is at or below `since`; *replayed* if its position is at or below the highest one that
+//! the client held when it was started again, and it has not come since then; *overlap* if the current or last
+//! connection has brought it; else *redelivered*. An event is *double_stored*, once, when two ids or two positions of it are known; from then on
 //! its repeats are not counted.
 
 mod audit;
@@ -73,9 +79,10 @@ use wavesoak::time::Timestamp;
 
 use client::{Bridge, Client, Connection, Proof, Span};
 use places::{Place, Verdict};
-use publishes::{Publishes, State};
+use publishes::{Facts, Publishes, State};
 
-pub(crate) use audit::Stores;
+pub(crate) use audit::{COUNTS as AUDIT_COUNTS, Range, Stores};
+pub(crate) use publishes::Outcomes;
 
 /// An event: room and sequence number.
 pub(crate) type Key = (u32, u32);
@@ -87,6 +94,10 @@ pub(crate) struct Judged {
     pub(crate) deliveries: Vec<Deliveries>,
     /// By tenant.
     pub(crate) double_stored: Vec<u64>,
+    /// By tenant: what became of the publishes of which an attempt left.
+    pub(crate) outcomes: Vec<Outcomes>,
+    /// Events of which the acknowledgement, or what stands for it, did not tell the position.
+    pub(crate) vague: BTreeSet<Key>,
     /// Every event that was missed, by client and event.
     pub(crate) missed: BTreeMap<(u32, Key), Missed>,
     /// What the audit must have found for them.
@@ -102,12 +113,15 @@ pub(crate) struct Missed {
     pub(crate) place: &'static str,
     /// It was so no earlier than then.
     after: Timestamp,
+    /// Its position lies in `low..=high`.
+    low: u64,
+    high: u64,
 }
 
 /// Judges a run.
 pub(crate) fn judge(profile: &Profile, trace: &Trace) -> Judged {
     let people = Population::new(&profile.population);
-    let publishes = Publishes::of(trace);
+    let publishes = Publishes::of(trace, &people, &profile.traffic);
     let mut court = Court {
         bound: profile.client.lateness_bound,
         sync_first: profile.client.bridge == BridgeOrder::SyncFirst,
@@ -118,17 +132,18 @@ pub(crate) fn judge(profile: &Profile, trace: &Trace) -> Judged {
         now: Timestamp::ZERO,
         order: 0,
         closed: false,
-        publishes: &publishes,
+        publishes,
         people: &people,
     };
     for (number, step) in trace.steps.iter().enumerate() {
         court.order = publishes::order_of(number);
         court.hear(step);
     }
-    let Court { deliveries, missed, positions, .. } = court;
+    let Court { deliveries, missed, positions, publishes, .. } = court;
     let stores = Stores::of(trace, &people, &missed);
-    let double_stored = publishes.double_stored(&people);
-    Judged { deliveries, double_stored, missed, stores, positions }
+    let double_stored = publishes.double_stored();
+    let (outcomes, vague) = (publishes.outcomes(), publishes.vague());
+    Judged { deliveries, double_stored, outcomes, vague, missed, stores, positions }
 }
 
 /// The state of the proceedings.
@@ -136,7 +151,7 @@ struct Court<'a> {
     bound: Duration,
     sync_first: bool,
     people: &'a Population,
-    publishes: &'a Publishes,
+    publishes: Publishes,
     clients: Vec<Client>,
     deliveries: Vec<Deliveries>,
     missed: BTreeMap<(u32, Key), Missed>,
@@ -161,7 +176,11 @@ impl Court<'_> {
         let now = self.now;
         match &step.what {
             What::Ordered { order: Order::Start, .. } => {}
-            What::Ordered { client, order: Order::Leave } => self.end_span(*client, Some(now)),
+            What::Ordered { client, order: Order::Leave } => {
+                // It breaks off the bridge that is open, if there is one: nothing more is to be expected of that.
+                self.clients[*client as usize].bridge_over(false, false);
+                self.end_span(*client, Some(now));
+            }
             What::Hello { client, .. } => self.hello(*client),
             What::Streamed { client, late, message, .. } => {
                 if self.clients[*client as usize].connection.is_some() {
@@ -185,10 +204,26 @@ impl Court<'_> {
                 let given_up = *trouble == SyncTrouble::BeyondRetention;
                 self.clients[*client as usize].bridge_over(false, given_up);
             }
+            What::Stored { client, position } => self.stored(*client, *position),
+            What::Restarted { client, position } => {
+                let state = &mut self.clients[*client as usize];
+                if *position != state.begins_at() {
+                    self.positions.push((*client, *position, state.begins_at()));
+                }
+                state.restarted();
+            }
             What::Abandoned { client } => self.clients[*client as usize].bridge_over(false, false),
             What::BooksClosed => {
                 (0..self.people.clients()).for_each(|client| self.end_span(client, None));
                 self.closed = true;
+            }
+            What::Sent { room, n: Some(n), .. } => {
+                let tenant = self.people.tenant_of_room(*room);
+                let held = self
+                    .people
+                    .clients_of_tenant(tenant)
+                    .map(|client| self.clients[client as usize].position);
+                self.publishes.sending((*room, *n), self.order, held.max().unwrap_or(0));
             }
             What::Sent { .. } | What::Replied { .. } | What::Fetching { .. } | What::Fetched { .. } => {}
         }
@@ -225,6 +260,15 @@ impl Court<'_> {
         state.bridge.get_or_insert_with(Bridge::default).requests.push((now, since));
         state.last_request = Some(now);
         state.cursor = state.cursor.max(since);
+    }
+
+    /// A store may lag behind its client. It may not run ahead of it, and not go back.
+    fn stored(&mut self, client: u32, position: u64) {
+        let state = &mut self.clients[client as usize];
+        if !(state.stored..=state.position).contains(&position) {
+            self.positions.push((client, position, state.position));
+        }
+        state.stored = position;
     }
 
     fn page(&mut self, client: u32, messages: &[Message], next_cursor: Option<u64>, has_more: bool) {
@@ -302,7 +346,7 @@ impl Court<'_> {
         let verdict =
             known.map(|facts| Verdict::of(&facts, &self.clients[client as usize], self.now, self.bound));
         if let (Some(place), Some(facts)) = (verdict.and_then(|verdict| verdict.final_place), known) {
-            self.miss(client, key, place, facts.acked);
+            self.miss(client, key, place, &facts);
             self.deliveries[tenant].resurrected += 1;
             let state = &mut self.clients[client as usize];
             state.span_mut().resurrected.insert(key);
@@ -345,6 +389,12 @@ impl Court<'_> {
             Channel::Sync { since } if message.position.is_some_and(|position| position <= since) => {
                 &mut deliveries.redelivered
             }
+            Channel::Sync { .. }
+                if message.position.is_some_and(|position| position <= state.replay_until)
+                    && !state.since_restart.contains(&key) =>
+            {
+                &mut deliveries.replayed
+            }
             Channel::Sync { .. } if state.on_connection.contains(&key) => &mut deliveries.overlap,
             Channel::Sync { .. } => &mut deliveries.redelivered,
         };
@@ -352,12 +402,13 @@ impl Court<'_> {
         state.took(key, channel, false);
     }
 
-    fn miss(&mut self, client: u32, key: Key, place: Place, acked: Timestamp) {
+    fn miss(&mut self, client: u32, key: Key, place: Place, facts: &Facts) {
         let deliveries = &mut self.deliveries[self.people.tenant_of(client) as usize];
         deliveries.missed_after_bridging += 1;
         deliveries.stream_omitted += u64::from(place == Place::OnStream);
         *place.count(deliveries) += 1;
-        self.missed.insert((client, key), Missed { place: place.name(), after: acked });
+        let Facts { acked: after, low, high, .. } = *facts;
+        self.missed.insert((client, key), Missed { place: place.name(), after, low, high });
         self.clients[client as usize].span_mut().missed.insert(key);
     }
 
@@ -367,7 +418,9 @@ impl Court<'_> {
         let tenant = self.people.tenant_of(client) as usize;
         let connected = self.clients[client as usize].connection.is_some();
         let rooms: BTreeSet<u32> = self.people.rooms_of(client).collect();
-        for (&key, publish) in self.publishes.all().filter(|(key, _)| rooms.contains(&key.0)) {
+        let all = self.publishes.all().filter(|(key, _)| rooms.contains(&key.0));
+        let due: Vec<(Key, Timestamp)> = all.map(|(&key, publish)| (key, publish.due)).collect();
+        for (key, due) in due {
             let arrived = span.arrived.get(&key).copied();
             let in_time = |acked| leave.is_none_or(|leave| acked < leave.back(self.bound));
             // With hindsight: whatever is known in the end of when it was acknowledged.
@@ -378,7 +431,7 @@ impl Court<'_> {
             } else if arrived.is_some() && facts.is_none() {
                 deliveries.unowed += 1;
             }
-            let Some(facts) = facts.filter(|_| publish.due >= span.opened) else { continue };
+            let Some(facts) = facts.filter(|_| due >= span.opened) else { continue };
             deliveries.expected += 1;
             match arrived {
                 Some(true) => deliveries.live += 1,
@@ -388,7 +441,7 @@ impl Court<'_> {
                     let verdict = Verdict::of(&facts, &self.clients[client as usize], self.now, self.bound);
                     let omitted = verdict.omitted_before || verdict.omitted_by_live;
                     match verdict.final_place.or(connected.then_some(verdict.place)) {
-                        Some(place) => self.miss(client, key, place, facts.acked),
+                        Some(place) => self.miss(client, key, place, &facts),
                         None => {
                             let deliveries = &mut self.deliveries[tenant];
                             deliveries.undecided += 1;

@@ -1,0 +1,88 @@
+//! What the ledger forgets, so that a long run needs no more memory than a short one.
+//!
+//! An event lives for two *generations*, each as long as [`super::Rules::remember`]: what had settled when the last
+//! generation ended is *old* when this one ends, and goes, with the gaps of it that were final. Only the records that
+//! somebody still waits for stay, and all that came after them in their room, up to the window.
+
+use std::collections::HashSet;
+
+use super::Ledger;
+use super::client::Track;
+use super::span::Closing;
+use crate::time::Timestamp;
+
+/// Final gaps that are remembered at most (ours); a later arrival of one that is not counts as `redelivered`.
+const FINALS: usize = 200_000;
+
+/// Final gaps, to know a late arrival for what it is: (client, room, n).
+#[derive(Debug, Default)]
+pub(super) struct Finals {
+    gaps: HashSet<(u32, u32, u32)>,
+}
+
+impl Finals {
+    /// Remembers one; `false` when there are too many.
+    pub(super) fn insert(&mut self, client: u32, room: u32, n: u32) -> bool {
+        let fits = self.gaps.len() < FINALS;
+        if fits {
+            self.gaps.insert((client, room, n));
+        }
+        fits
+    }
+
+    /// Forgets one; `true` if it was there.
+    pub(super) fn remove(&mut self, client: u32, room: u32, n: u32) -> bool {
+        self.gaps.remove(&(client, room, n))
+    }
+
+    fn forget(&mut self, is_old: impl Fn(u32, u32) -> bool) {
+        self.gaps.retain(|&(_, room, n)| !is_old(room, n));
+        if self.gaps.capacity() > self.gaps.len() * 4 {
+            self.gaps.shrink_to(self.gaps.len() * 2);
+        }
+    }
+}
+
+impl Ledger {
+    /// Ends the generation when its time is over.
+    pub(super) fn forget(&mut self, now: Timestamp) {
+        if now < self.generation_ends {
+            return;
+        }
+        self.generation_ends = now + self.rules.remember;
+        let needed = self.needed();
+        for (room, needed) in self.rooms.iter_mut().zip(needed) {
+            room.forget(needed);
+        }
+        let rooms = &self.rooms;
+        self.finals.forget(|room, n| rooms[room as usize].is_old(n));
+    }
+
+    /// For each room, the lowest number of which somebody still has to know what became of it.
+    fn needed(&self) -> Vec<u32> {
+        let mut needed = vec![u32::MAX; self.rooms.len()];
+        let mut need = |room: u32, n: Option<u32>| {
+            let lowest = &mut needed[room as usize];
+            *lowest = n.unwrap_or(u32::MAX).min(*lowest);
+        };
+        for client in (0..self.people.clients()).filter(|&client| self.in_span(client)) {
+            for (track, room) in self.tracks_of(client).zip(self.people.rooms_of(client)) {
+                need(room, self.tracks[track].lowest_needed());
+            }
+        }
+        for closing in &self.closings {
+            for (room, track, end) in &closing.tracks {
+                need(*room, track.lowest_needed());
+                need(*room, (track.high < *end).then_some(track.high));
+                need(*room, self.first_too_late(closing, *room, track));
+            }
+        }
+        needed
+    }
+
+    /// The first event that the span is not owed because it was acknowledged too shortly before its end.
+    fn first_too_late(&self, closing: &Closing, room: u32, track: &Track) -> Option<u32> {
+        let mut records = self.rooms[room as usize].from(track.first);
+        records.find(|(_, record)| record.is_owed() && record.acked >= closing.acked_before).map(|(n, _)| n)
+    }
+}
