@@ -201,6 +201,10 @@ impl Run {
                 events.iter().for_each(|event| self.deliver(now, *event, second));
                 (0..self.people.clients()).for_each(|client| self.come_back(now, client, second, &events));
             }
+            // Everybody's position is flushed once a second.
+            for (client, &position) in (0..).zip(&self.positions) {
+                self.ledger.stored(client, position);
+            }
             self.ledger.sweep(now + Duration::from_millis(900));
             while self.ledger.poll().is_some() {}
             most = most.max(ledger + on_the_heap() - own);

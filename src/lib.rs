@@ -13,7 +13,7 @@
 //!
 //! # Invariants
 //!
-//! 1. `session`, `plan`, `generator`, `collector`, `worker::conductor` and everything in `target` but its
+//! 1. `session`, `positions`, `plan`, `generator`, `collector`, `worker::conductor` and everything in `target` but its
 //!    server never read a clock, a socket, a file or ambient randomness: `now` is an argument.
 //! 2. A [`session::Session`] is fed by `handle(now, Input)` and drained by `poll()` until empty.
 //! 3. Same profile + seed + shard = same plan, byte for byte. Equal times are ordered by sequence number.
@@ -34,6 +34,8 @@ pub mod plan;
 pub mod generator;
 
 pub mod session;
+
+pub mod positions;
 
 pub mod wire;
 

@@ -7,6 +7,8 @@ use std::path::Path;
 use std::process::Stdio;
 
 use assert_cmd::Command;
+use wavesoak::driver::store;
+use wavesoak::positions::image::Layout;
 
 /// What came back.
 struct Said {
@@ -313,4 +315,38 @@ fn an_interrupted_run_drains_and_reports_what_it_has() {
     assert_eq!(summary["imbalances"], serde_json::json!([]));
     assert_eq!(summary["verdict"], "inconclusive", "{}", summary["objectives"]);
     assert!(fs::read_dir(&out).expect("made").count() == 1);
+}
+
+#[test]
+fn a_run_that_is_killed_leaves_a_store_of_positions_that_loads() {
+    let place = tempfile::tempdir().expect("a place");
+    let quick = QUICK.replace("\"2s\"", "\"10m\"").replace("\"20/s\"", "\"200/s\"");
+    let file = profile(place.path(), &quick.replace("[client]", "[client]\nflush_interval = \"100ms\""));
+    let out = place.path().join("reports");
+    let mut run = std::process::Command::new(env!("CARGO_BIN_EXE_wavesoak"))
+        .args(["run", &file, "--out"])
+        .arg(&out)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let talk = BufReader::new(run.stderr.take().expect("piped")).lines();
+    let held = talk.map_while(Result::ok).filter(|line| line.contains(" hold · ")).take(3).count();
+    assert_eq!(held, 3, "it never held its clients");
+    run.kill().expect("it still runs");
+    run.wait().expect("it is dead");
+
+    let directory = fs::read_dir(&out).expect("made").next().expect("one").expect("an entry").path();
+    let summary = fs::read_to_string(directory.join("summary.json")).expect("of the interval before");
+    let summary: serde_json::Value = serde_json::from_str(&summary).expect("whole");
+    let id = summary["run_id"].as_str().and_then(|id| id.parse().ok()).expect("an id");
+    let image = store::load(&directory.join(store::FILE), &Layout { run: id, clients: 20 }).expect("a file");
+    assert!(image.broken <= 1, "one slot may be torn: {image:?}");
+    let state = image.state.expect("the other one is whole");
+    // A flush every 100 ms for three seconds.
+    assert!(state.generation >= 10 && state.positions.iter().all(|&position| position > 0), "{state:?}");
+    // Nobody else's, and not with any other number of clients.
+    let others = Layout { run: uuid::Uuid::nil(), clients: 20 };
+    let image = store::load(&directory.join(store::FILE), &others).expect("a file");
+    assert_eq!((image.state, image.broken), (None, 2));
 }

@@ -120,8 +120,9 @@ impl Run {
         let directory = &self.outcome.as_ref().expect("a report").directory;
         let read = |entry: std::io::Result<fs::DirEntry>| {
             let path = entry.expect("an entry").path();
-            let text = fs::read_to_string(&path).expect("text");
-            (path, text)
+            // `positions` is no text.
+            let bytes = fs::read(&path).expect("a file");
+            (path, String::from_utf8_lossy(&bytes).into_owned())
         };
         fs::read_dir(directory).expect("a directory").map(read).collect()
     }
@@ -219,6 +220,27 @@ fn a_dead_pod_costs_its_connections_and_stream_first_misses_nothing() {
     assert!(affected > 0);
     assert_eq!(summary.disconnects.total, affected);
     assert_eq!(summary.deliveries.missed_after_bridging, 0);
+}
+
+#[test]
+fn processes_that_are_started_again_begin_at_what_their_file_has_and_lose_nothing() {
+    let restart = fault("kind = \"restart\"\nat = \"4s\"\nshare = \"50%\"\nduration = \"1s\"");
+    let run = Run::of(&restart.replace("[client]", "[client]\nbridge = \"stream-first\""));
+    let summary = run.summary();
+    assert_sound(summary);
+    let deliveries = &summary.deliveries;
+    assert_eq!(summary.faults[0].affected, Some(10));
+    assert_eq!(summary.disconnects.by_cause.get("killed"), Some(&10));
+    assert_eq!((summary.disconnects.total, summary.reconnects.total), (10, 0));
+    assert_eq!((deliveries.missed_after_bridging, deliveries.redelivered), (0, 0));
+    assert!(deliveries.bridged > 0, "they were down for a second");
+    // No more than came to ten clients on the stream before they died, which was half of the run.
+    assert!(deliveries.replayed < deliveries.live / 2, "{deliveries:?}");
+    assert!(
+        summary.harness.flushes.count >= 4 && summary.harness.refused.is_empty(),
+        "{:?}",
+        summary.harness
+    );
 }
 
 #[test]

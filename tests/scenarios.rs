@@ -22,6 +22,8 @@ mod random_faults;
 mod random_plans;
 #[path = "scenarios/random_profile.rs"]
 mod random_profile;
+#[path = "scenarios/restarts.rs"]
+mod restarts;
 #[path = "scenarios/rules.rs"]
 mod rules;
 #[path = "scenarios/shrink.rs"]

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod collected;
 pub mod connections;
+mod exposition;
 mod findings;
 pub mod latency;
 pub mod ledger;
@@ -31,8 +32,8 @@ use crate::plan::Plan;
 use crate::profile::{BridgeOrder, Profile};
 use crate::session::{Cause, Channel, Observation, Oddity, SyncTrouble};
 use crate::time::Timestamp;
-use crate::wire::{Stamp, SyncPage, id_hash};
-use crate::worker::conductor::Strain;
+use crate::wire::{Position, Stamp, SyncPage, id_hash};
+use crate::worker::conductor::{FlushCost, FlushTrouble, Strain};
 
 /// Everything that one stripe of a run counts.
 #[derive(Debug)]
@@ -50,6 +51,7 @@ pub struct Collector {
     unsent_by_harness: u64,
     findings: Findings,
     strain: StrainLog,
+    flushes: collected::Flushes,
     oddities: BTreeMap<&'static str, u64>,
     people: crate::plan::Population,
     before: Before,
@@ -79,6 +81,7 @@ impl Collector {
             unsent_by_harness: 0,
             findings: Findings::new(profile.report.findings_per_kind as usize, names),
             strain: StrainLog::default(),
+            flushes: collected::Flushes::default(),
             oddities: BTreeMap::new(),
             people,
             before: Before::default(),
@@ -184,6 +187,31 @@ impl Collector {
         self.strain.note(now, strain, quiet);
     }
 
+    /// These clients' positions are durable now.
+    pub fn flushed(&mut self, positions: &[(u32, Position)], cost: FlushCost) {
+        for &(client, position) in positions {
+            self.ledger.stored(client, position);
+        }
+        let flushes = &mut self.flushes;
+        flushes.count += 1;
+        flushes.bytes += cost.bytes;
+        if let Some(took) = cost.took {
+            flushes.took += took;
+            flushes.took_max = Some(flushes.took_max.map_or(took, |most| most.max(took)));
+        }
+    }
+
+    /// They are not.
+    pub fn unflushed(&mut self, trouble: FlushTrouble, times: u64) {
+        let kind = match trouble {
+            FlushTrouble::Skipped => "positions_flush_skipped",
+            FlushTrouble::Unwritten => "positions_flush_failed",
+            FlushTrouble::Unread => "positions_unread",
+            FlushTrouble::Torn => "positions_torn",
+        };
+        *self.flushes.troubles.entry(kind).or_default() += times;
+    }
+
     /// Moves the ledger on, and carries its words to the audit and the findings. `publisher` names an identity for
     /// looking up a doubtful publish.
     pub fn sweep(&mut self, now: Timestamp, publisher: impl Fn(u32, u32) -> u32) {
@@ -211,7 +239,7 @@ impl Collector {
                     client: publisher(room, n),
                     room,
                     n,
-                    low: above + 1,
+                    low: above.saturating_add(1),
                     high: u64::MAX,
                     doubtful: true,
                 }),
@@ -328,6 +356,8 @@ impl Collector {
         harness.local_failures = self.connections.local_failures;
         harness.refused.extend(self.ledger.refused());
         harness.refused.extend(self.findings.refused());
+        harness.refused.extend(&self.flushes.troubles);
+        harness.flushes = self.flushes.clone();
         if self.auditor.refused > 0 {
             harness.refused.insert("audit_queue", self.auditor.refused);
         }
@@ -396,3 +426,6 @@ fn trouble_name(trouble: crate::session::SyncTrouble) -> &'static str {
         SyncTrouble::Local => "sync_local",
     }
 }
+
+#[cfg(test)]
+mod tests;

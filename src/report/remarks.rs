@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::collector::collected::{Collected, Distribution};
+use crate::profile::quantity::Written as _;
 use crate::profile::{BridgeOrder, Profile};
 use crate::session::Cause;
 
@@ -12,6 +13,7 @@ pub(super) fn of(profile: &Profile, collected: &Collected) -> Vec<String> {
     [
         seam(profile, collected),
         behind_cursor(collected),
+        replayed(profile, collected),
         dropped_when_idle(profile, collected),
         not_planted(profile),
         shortened(profile),
@@ -41,6 +43,18 @@ fn behind_cursor(collected: &Collected) -> Option<String> {
         format!(
             "missed_behind_cursor: {missed} deliveries had a position at or below the highest one already \
              processed, so that the documented sync?since=<highest> can never return them."
+        )
+    })
+}
+
+/// The price of the flush interval, in deliveries.
+fn replayed(profile: &Profile, collected: &Collected) -> Option<String> {
+    let (replayed, interval) = (collected.deliveries.replayed, profile.client.flush_interval);
+    (replayed > 0).then(|| {
+        format!(
+            "replayed: {replayed} deliveries came once more after restarts, because positions are stored only \
+             every {} (client.flush_interval).",
+            interval.show()
         )
     })
 }

@@ -375,6 +375,7 @@ fn server(summary: &Summary) -> Section {
 fn harness(summary: &Summary) -> Section {
     let harness = &summary.harness;
     let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
+    let kib = |bytes: u64| format!("{:.1} KiB", bytes as f64 / 1024.0);
     let us = |value: Option<u64>| value.map_or_else(|| "unknown".to_owned(), |us| Unit::Us.write(us as f64));
     let mut lines = vec![format!(
         "{} worker(s), {:.2} cores, {} at most ({} quiet); loop lag p99 {}, own part of a latency p99 {}; \
@@ -387,6 +388,16 @@ fn harness(summary: &Summary) -> Section {
         us(harness.own_part_us_p99),
         if harness.bottleneck { "yes" } else { "no" },
     )];
+    let flushes = &harness.flushes;
+    if flushes.count > 0 {
+        lines.push(format!(
+            "Positions: {} flushes, {} each on average, durable after {} on average, {} at most.",
+            grouped(flushes.count),
+            kib(flushes.bytes / flushes.count),
+            us(flushes.us_mean),
+            us(flushes.us_max),
+        ));
+    }
     let refused: Vec<String> =
         harness.refused.iter().map(|(name, count)| format!("{name} {}", grouped(*count))).collect();
     if !refused.is_empty() {

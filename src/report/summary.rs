@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{RunInfo, remarks};
 use crate::collector::collected::{
-    Clients, Collected, Deliveries, Distribution, FaultRecord, Hold, Metric, Publishes, Reconnects, Tokens,
-    WsConnections,
+    self, Clients, Collected, Deliveries, Distribution, FaultRecord, Hold, Metric, Publishes, Reconnects,
+    Tokens, WsConnections,
 };
 use crate::profile::Profile;
 use crate::session::Cause;
@@ -159,6 +159,8 @@ pub struct Harness {
     pub reasons: Vec<String>,
     /// Its own ceilings that were hit, with how often.
     pub refused: BTreeMap<String, u64>,
+    /// What it cost to keep the clients' positions durable, off the event loop.
+    pub flushes: Flushes,
     /// Disconnects that coincide with its own read lag.
     pub self_inflicted_drops: u64,
     /// Attempts that failed for want of descriptors or ports.
@@ -171,6 +173,19 @@ pub struct Harness {
     pub interrupted: bool,
     /// A stop condition cut it short.
     pub stopped_by: Option<String>,
+}
+
+/// `harness.flushes`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flushes {
+    /// How many became durable.
+    pub count: u64,
+    /// Bytes written, all together.
+    pub bytes: u64,
+    /// Mean time until one was durable; null: none, or in virtual time.
+    pub us_mean: Option<u64>,
+    /// The longest.
+    pub us_max: Option<u64>,
 }
 
 /// An equation of the contract that does not hold.
@@ -309,12 +324,25 @@ impl Harness {
             bottleneck: verdict.bottleneck,
             reasons: verdict.reasons.clone(),
             refused: harness.refused.iter().map(|(name, &count)| ((*name).to_owned(), count)).collect(),
+            flushes: Flushes::of(&harness.flushes),
             self_inflicted_drops: harness.self_inflicted_drops,
             local_failures: harness.local_failures,
             undecided_by_harness: harness.undecided_by_harness,
             unsent_by_harness: harness.unsent_by_harness,
             interrupted: harness.interrupted,
             stopped_by: harness.stopped_by.clone(),
+        }
+    }
+}
+
+impl Flushes {
+    fn of(flushes: &collected::Flushes) -> Self {
+        let us = |took: Duration| u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        Self {
+            count: flushes.count,
+            bytes: flushes.bytes,
+            us_mean: flushes.took_max.map(|_| us(flushes.took) / flushes.count.max(1)),
+            us_max: flushes.took_max.map(us),
         }
     }
 }
@@ -333,6 +361,7 @@ fn cause_name(cause: Cause) -> &'static str {
         Cause::NoHello => "no_hello",
         Cause::Protocol => "protocol",
         Cause::BridgeFailed => "bridge_failed",
+        Cause::Killed => "killed",
         Cause::Left => "left",
     }
 }

@@ -696,6 +696,30 @@ const ROWS: &[Row] = &[
         set: &["client.offline_after=1s", "client.poll_timeout=2s"],
         expected: &[("disconnects.reset", Hit(0)), ("poll_delivery", AtLeast(1))],
     },
+    // Nothing is stored before they die: what came until then, 9 events in each of 2 rooms, comes again to each of 2.
+    Row {
+        name: "restart",
+        defect: "processes die and are started again at once, from older positions",
+        faults: "[[fault]]\nkind = \"restart\"\nat = \"3100ms\"\nclients = [0, 3]\n",
+        set: &["client.flush_interval=10m"],
+        expected: &[("disconnects.killed", Hit(0)), ("replayed", Exactly(36))],
+    },
+    // And here 5 in each, with 6 published while they are down, which are bridged and no defect either.
+    Row {
+        name: "restart-down",
+        defect: "processes die, and are started again later, from older positions",
+        faults: "[[fault]]\nkind = \"restart\"\nat = \"2100ms\"\nduration = \"1500ms\"\nclients = [0, 3]\n",
+        set: &["client.flush_interval=10m", "client.bridge=stream-first"],
+        expected: &[("disconnects.killed", Hit(0)), ("replayed", Exactly(20))],
+    },
+    // By now all is quiet, and everything that came is stored.
+    Row {
+        name: "restart-stored",
+        defect: "processes die when all that came is stored",
+        faults: "[[fault]]\nkind = \"restart\"\nat = \"8s\"\nclients = [0, 3]\n",
+        set: &["client.flush_interval=100ms"],
+        expected: &[("disconnects.killed", Hit(0)), ("replayed", Exactly(0))],
+    },
     // ---- Everything at once.
     Row {
         name: "all-places",

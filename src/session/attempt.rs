@@ -31,6 +31,9 @@ pub(super) enum Step {
 impl Session {
     /// The plan wants the client live. A client that has stopped for good during this visit stays stopped.
     pub(super) fn start(&mut self, now: Timestamp) {
+        if self.state == (State::Dead { wanted: false }) {
+            self.state = State::Dead { wanted: true };
+        }
         if self.state != State::Away {
             return;
         }
@@ -41,10 +44,11 @@ impl Session {
 
     /// The plan takes the client away. The position is kept for its return.
     pub(super) fn leave(&mut self, now: Timestamp) {
-        if self.state == State::Away {
-            return;
+        match self.state {
+            State::Away | State::Dead { wanted: false } => return,
+            State::Dead { wanted: true } => self.state = State::Dead { wanted: false },
+            _ => self.halt(now, Cause::Left, State::Away),
         }
-        self.halt(now, Cause::Left, State::Away);
         self.observe(now, Observation::Stopped(StopReason::Left));
     }
 
@@ -122,11 +126,11 @@ impl Session {
     }
 
     /// Closes everything that is open and forgets everything that is waited for.
-    fn halt(&mut self, now: Timestamp, cause: Cause, then: State) {
+    pub(super) fn halt(&mut self, now: Timestamp, cause: Cause, then: State) {
         self.break_bridge(now);
         match self.state {
             State::Connecting => self.act(Action::Disconnect { polite: false }),
-            State::Opened | State::Live => self.drop_line(now, cause, true),
+            State::Opened | State::Live => self.drop_line(now, cause, cause != Cause::Killed),
             _ => {}
         }
         self.timers = Timers::NONE;

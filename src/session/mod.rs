@@ -12,6 +12,7 @@ mod bridge;
 mod connection;
 mod observation;
 mod outbox;
+mod restart;
 mod schedule;
 mod settings;
 mod timers;
@@ -82,6 +83,8 @@ enum State {
     Opened,
     /// Hello seen; in stream-first order a bridge may be open beside it.
     Live,
+    /// Its process has died. `wanted`: the plan wants it live.
+    Dead { wanted: bool },
 }
 
 impl Session {
@@ -122,6 +125,8 @@ impl Session {
             Input::SyncFailed { id, trouble } => self.sync_failed(now, id, trouble),
             Input::Refreshed(life) => self.refreshed(now, life),
             Input::RefreshFailed { refused } => self.refresh_failed(now, refused),
+            Input::Killed => self.die(now),
+            Input::Revived { position, token } => self.revive(now, position, token),
             Input::Timer => self.fire(now),
         }
     }
@@ -139,6 +144,16 @@ impl Session {
     /// `last_stream_position`, to be stored durably.
     pub fn position(&self) -> Position {
         self.position
+    }
+
+    /// Whether there is somebody to kill: the plan wants the client, it has not stopped, and its process is there.
+    pub fn is_up(&self) -> bool {
+        !matches!(self.state, State::Away | State::Stopped | State::Dead { .. })
+    }
+
+    /// Whether its process has died and has not been started again.
+    pub fn is_dead(&self) -> bool {
+        matches!(self.state, State::Dead { .. })
     }
 
     /// Hello seen, and the connection not lost since.
@@ -220,6 +235,15 @@ pub enum Input<'a> {
     RefreshFailed {
         /// The server refused the refresh token (and did not just fail to answer).
         refused: bool,
+    },
+    /// Its process has died: everything that it knew is gone. Ignored unless [`Session::is_up`].
+    Killed,
+    /// Its process is started again. Ignored unless it had died.
+    Revived {
+        /// What the store has; a new client's starting position when it has none.
+        position: Position,
+        /// The life of the token that the driver holds for it.
+        token: TokenLife,
     },
     /// Time has passed.
     Timer,

@@ -103,6 +103,11 @@ pub enum Observation {
     },
     /// The client has stopped for good, or for as long as the plan keeps it away.
     Stopped(StopReason),
+    /// The client's process, which had died ([`Cause::Killed`], where it was connected), is there again.
+    Restarted {
+        /// What its store had: its position from now on.
+        position: Position,
+    },
 }
 
 /// A message that came.
@@ -151,7 +156,7 @@ pub struct ConnectionInfo {
 /// What kind of attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReconnectKind {
-    /// The first one after the plan's order.
+    /// The first one after the plan's order, or of a process that was started again: it knows of no failure.
     First,
     /// The immediate one after a disconnect.
     Immediate,
@@ -186,6 +191,8 @@ pub enum Cause {
     Protocol,
     /// The client dropped it itself: in stream-first order, its bridge failed.
     BridgeFailed,
+    /// The client's own process died, as planted.
+    Killed,
     /// The plan took the client away.
     Left,
 }

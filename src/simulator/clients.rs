@@ -23,6 +23,8 @@ pub(super) struct Client {
     pub(super) cookie: Option<u32>,
     /// Its network is planted to be down; `Some(true)`: for streams only.
     pub(super) outage: Option<bool>,
+    /// Where it begins as long as nothing is stored of it.
+    pub(super) start: Position,
 }
 
 impl Client {
@@ -33,7 +35,18 @@ impl Client {
         random: seed::Stream,
     ) -> Self {
         let session = Session::new(settings.clone(), position, life, random);
-        Self { session, wake: Timestamp::MAX, link: None, request: None, cookie: None, outage: None }
+        let (wake, start) = (Timestamp::MAX, position);
+        Self { session, wake, link: None, request: None, cookie: None, outage: None, start }
+    }
+
+    /// Whether there is a process to kill.
+    pub(super) fn is_up(&self) -> bool {
+        self.session.is_up()
+    }
+
+    /// Whether there is one to start again.
+    pub(super) fn is_dead(&self) -> bool {
+        self.session.is_dead()
     }
 
     /// `last_stream_position`
@@ -54,6 +67,7 @@ impl World {
             }
         }
         let state = &mut self.clients[client as usize];
+        self.positions.holds(client, state.session.position());
         if let Some(wake) = state.session.next_wake().filter(|&wake| wake < state.wake) {
             state.wake = wake.max(self.now);
             self.agenda.at(state.wake, Happening::ClientWake { client });

@@ -19,6 +19,8 @@ pub(super) enum Happening {
     Scrape,
     Health,
     Interval,
+    /// Positions are made durable.
+    Flush,
     /// A connection's first byte reaches the balancer (or the pod).
     Dialled {
         link: u64,

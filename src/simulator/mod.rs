@@ -10,6 +10,7 @@ mod identity;
 mod network;
 mod provision;
 mod requests;
+mod restart;
 pub mod trace;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ use trace::Trace;
 
 use crate::collector::collected::{Collected, Finding, IntervalRow};
 use crate::plan::{Population, Shard};
+use crate::positions::Positions;
 use crate::profile::{FaultKind, Profile};
 use crate::seed::{Seed, Stream};
 use crate::session;
@@ -103,6 +105,8 @@ struct World {
     run: Uuid,
     profile: Arc<Profile>,
     requests: BTreeMap<u64, requests::Request>,
+    /// What the store of each client has.
+    positions: Positions,
     /// The idle timeout that is planted now.
     idle_fault: Option<u32>,
     /// What the balancer did.
@@ -162,6 +166,7 @@ impl World {
             next_id: 0,
             random: seed.stream("network", [0; 3]),
             run,
+            positions: Positions::new(people.clients(), profile.client.flush_interval, Timestamp::ZERO),
             profile,
             requests: BTreeMap::new(),
             idle_fault: None,
@@ -180,6 +185,7 @@ impl World {
         self.agenda.at(Timestamp::ZERO, Happening::Scrape);
         self.agenda.at(Timestamp::ZERO, Happening::Health);
         self.agenda.at(Timestamp::ZERO + self.profile.report.interval, Happening::Interval);
+        self.agenda.at(self.positions.due(), Happening::Flush);
         self.conduct(Event::Timer);
         let mut steps = 0;
         while !self.finished {
@@ -337,6 +343,10 @@ impl World {
             Happening::Interval => {
                 self.end_interval();
                 self.agenda.at(self.now + self.profile.report.interval, Happening::Interval);
+            }
+            Happening::Flush => {
+                self.flush();
+                self.agenda.at(self.positions.due(), Happening::Flush);
             }
             Happening::Dialled { link } => self.dialled(link),
             Happening::Arrived { link, parcel } => self.arrived(link, parcel),

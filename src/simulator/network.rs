@@ -318,8 +318,14 @@ impl World {
     /// What the plan does to the connections of these clients.
     pub(super) fn plant(&mut self, fault: u32, clients: &[u32], line: LineFault) {
         let hit = clients.iter().filter(|&&client| self.suffer(client, line)).count();
-        let ends =
-            matches!(line, LineFault::Unsilence | LineFault::Unslow | LineFault::Unmute | LineFault::Restore);
+        let ends = matches!(
+            line,
+            LineFault::Unsilence
+                | LineFault::Unslow
+                | LineFault::Unmute
+                | LineFault::Restore
+                | LineFault::Revive
+        );
         let affected = if ends { 0 } else { hit as u64 };
         self.tell(Event::Planted { fault, affected });
     }
@@ -335,6 +341,11 @@ impl World {
             }
             LineFault::Restore => {
                 state.outage = None;
+                return true;
+            }
+            LineFault::Kill => return self.kill(client),
+            LineFault::Revive => {
+                self.revive(client);
                 return true;
             }
             _ => {}
@@ -366,7 +377,7 @@ impl World {
             }
             LineFault::Mute => connection.muted = true,
             LineFault::Unmute => connection.muted = false,
-            LineFault::Outage { .. } | LineFault::Restore => {}
+            LineFault::Outage { .. } | LineFault::Restore | LineFault::Kill | LineFault::Revive => {}
         }
         true
     }

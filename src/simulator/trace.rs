@@ -114,6 +114,20 @@ pub enum What {
         /// Who.
         client: u32,
     },
+    /// The client's store has this position from now on.
+    Stored {
+        /// Who.
+        client: u32,
+        /// The position.
+        position: Position,
+    },
+    /// The client's process, which had died, is started again; its connection and its request have ended before.
+    Restarted {
+        /// Who.
+        client: u32,
+        /// The position that it begins at.
+        position: Position,
+    },
     /// An attempt at a publish leaves.
     Sent {
         /// One for all attempts at the same publish.
@@ -226,6 +240,9 @@ impl World {
                 What::Page { client, request: id, messages, next_cursor, has_more }
             }
             Input::SyncFailed { id, trouble } => What::NoPage { client, request: id, trouble },
+            Input::Revived { position, .. } if self.clients[client as usize].is_dead() => {
+                What::Restarted { client, position }
+            }
             _ => return,
         };
         self.note(what);
@@ -239,6 +256,10 @@ impl World {
             Action::AbandonSync => self.note(What::Abandoned { client }),
             Action::Connect | Action::Pong | Action::Refresh => {}
         }
+    }
+
+    pub(super) fn trace_stored(&mut self, client: u32, position: Position) {
+        self.note(What::Stored { client, position });
     }
 
     pub(super) fn trace_command(&mut self, command: &Command) {

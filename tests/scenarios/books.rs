@@ -5,7 +5,7 @@ use wavesoak::profile::BridgeOrder;
 
 use crate::play::{play, small};
 
-/// Every fault of the first cut, in windows that overlap.
+/// Every fault of the first cut, and processes that die, in windows that overlap.
 const STORMY: &str = r#"
 [[phase]]
 name = "fewer"
@@ -39,6 +39,11 @@ share = "25%"
 at = "14s"
 kind = "reset"
 share = "50%"
+[[fault]]
+at = "15s"
+kind = "restart"
+share = "30%"
+duration = "2s"
 "#;
 
 /// What no fault of [`STORMY`] may cause: the target is innocent in every one of them. (`undecided` may be: a client

@@ -51,6 +51,7 @@ const KINDS: &[(u32, Make)] = &[
         Some(FaultKind::Line(who(draw, profile), Line::SlowReader(by)))
     }),
     (2, |draw, profile| Some(FaultKind::Line(who(draw, profile), Line::NoPongs))),
+    (3, |draw, profile| Some(FaultKind::Line(who(draw, profile), Line::Restart))),
     (1, |draw, profile| Some(FaultKind::Line(who(draw, profile), Line::SameToken))),
     (3, |draw, profile| {
         let sync = draw.chance(0.5);

@@ -27,6 +27,7 @@ pub(crate) fn random_profile(number: u64) -> Profile {
     profile.audit.rate = Rate(draw.pick(&[500.0, 500.0, 20.0, 3.0]));
     profile.audit.queue = draw.pick(&[10_000, 10_000, 20, 2]);
     faults(&mut draw, &mut profile);
+    profile.client.flush_interval = draw.time(&[1.0, 1.0, 0.1, 3.0, 60.0]);
     profile
 }
 

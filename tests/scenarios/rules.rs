@@ -68,20 +68,36 @@ impl Story {
         self.fact(0, now, &Observation::Disconnected { cause: Cause::Reset, code: None, was_live: true });
     }
 
+    /// The store has the client's position now.
+    fn stores(&mut self, position: Position) {
+        self.ledger.stored(0, position);
+    }
+
+    /// The live client's process dies, and is there again at once.
+    fn restarts(&mut self, now: u64, position: Position) {
+        self.fact(0, now, &Observation::Disconnected { cause: Cause::Killed, code: None, was_live: true });
+        self.fact(0, now, &Observation::Restarted { position });
+    }
+
     fn leaves(&mut self, now: u64) {
         self.fact(0, now, &Observation::Stopped(StopReason::Left));
     }
 
     /// A poll of one page.
     fn polls(&mut self, now: u64, since: Position, brings: &[u32], next_cursor: Position) {
-        self.fact(0, now, &Observation::BridgeBegan { position: since, poll: true });
+        self.syncs(now, true, since, brings, next_cursor);
+    }
+
+    /// A poll, or a bridge, of one page.
+    fn syncs(&mut self, now: u64, poll: bool, since: Position, brings: &[u32], next_cursor: Position) {
+        self.fact(0, now, &Observation::BridgeBegan { position: since, poll });
         self.fact(0, now, &Observation::SyncSent { since });
         let (took, next_cursor) = (Duration::ZERO, Some(next_cursor));
         self.fact(0, now, &Observation::SyncPage { took, next_cursor, regressed: false });
         for &n in brings {
             self.arrives(0, now, n, Channel::Sync { since }, since);
         }
-        self.fact(0, now, &Observation::BridgeEnded { complete: true, took, poll: true });
+        self.fact(0, now, &Observation::BridgeEnded { complete: true, took, poll });
     }
 
     fn streams(&mut self, now: u64, n: u32) {
@@ -139,6 +155,7 @@ fn a_poll_moves_the_position_so_that_what_it_left_out_is_final_while_the_client_
     story.published(0);
     story.published(1);
     story.polls(300, 10, &[1], position(1));
+    story.stores(position(1));
     let told = story.over(3_000);
     assert_eq!((told.expected, told.bridged, told.undecided), (2, 1, 0));
     assert_eq!((told.missed_after_bridging, told.missed_in_sync), (1, 1));
@@ -152,6 +169,7 @@ fn what_comes_after_it_was_final_is_resurrected_though_nobody_looked_in_between(
         story.published(1);
         story.streams(210, 1);
         story.ping(1_300);
+        story.stores(position(1));
         if sweeps {
             story.sweep(1_400);
         }
@@ -175,6 +193,7 @@ fn a_gap_is_not_final_while_the_connection_that_should_have_brought_it_may_yet_b
     story.fact(0, 310, &Observation::SyncPage { took, next_cursor: Some(position(1)), regressed: false });
     story.fact(0, 310, &Observation::BridgeEnded { complete: true, took, poll: false });
     story.fact(0, 310, &Observation::Ready);
+    story.stores(position(1));
     story.sweep(2_000);
     assert_eq!(story.told().missed_after_bridging, 0, "a ping is still to come");
     story.ping(2_100);
@@ -223,6 +242,7 @@ fn what_was_final_when_the_plan_took_a_client_away_is_missed_though_it_was_down(
     story.drops(60);
     story.published(0);
     story.polls(300, 10, &[], position(0));
+    story.stores(position(0));
     story.leaves(2_000);
     let told = story.over(2_100);
     assert_eq!((told.missed_in_sync, told.undecided), (1, 0));
@@ -290,9 +310,76 @@ fn polls_in_a_row_are_one_piece_of_evidence() {
     for turn in 0..100 {
         story.polls(310 + turn, 20, &[], 20);
     }
+    story.stores(20);
     let told = story.over(3_000);
     assert_eq!((told.missed_in_sync, told.missed_behind_cursor), (1, 0));
     assert!(story.ledger.refused().is_empty());
+}
+
+#[test]
+fn what_no_store_has_passed_is_not_final_since_a_restart_may_ask_for_it() {
+    let mut story = Story::begins(true);
+    story.published(0);
+    story.published(1);
+    story.streams(210, 1);
+    story.ping(1_300);
+    story.sweep(1_400);
+    assert_eq!((story.told().missed_after_bridging, story.ledger.open_gaps()), (0, 1));
+    // Nothing is stored: the client begins where it once began.
+    story.restarts(1_500, 10);
+    story.syncs(1_510, false, 10, &[0, 1], position(1));
+    story.hello(0, 1_520, position(1));
+    let told = story.over(3_000);
+    assert_eq!((told.expected, told.live, told.bridged, told.missed_after_bridging), (2, 1, 1, 0));
+    assert_eq!((told.replayed, told.stream_omitted, told.late_bridged, told.below_cursor), (1, 1, 1, 0));
+}
+
+#[test]
+fn what_comes_again_is_replayed_once_for_each_restart_and_only_up_to_where_the_client_was() {
+    let mut story = Story::begins(true);
+    for n in 0..4 {
+        story.published(n);
+        story.streams(100 * u64::from(n + 1) + 10, n);
+    }
+    story.stores(position(1));
+    story.restarts(450, position(1));
+    // The page is cut: its cursor does not pass the last event.
+    story.syncs(460, false, position(1), &[2, 3], position(2));
+    story.syncs(470, false, position(2), &[3], position(3));
+    assert_eq!((story.told().replayed, story.told().overlap), (2, 1));
+    story.published(4);
+    story.hello(0, 510, position(3));
+    story.streams(520, 4);
+    story.restarts(550, position(1));
+    story.syncs(560, false, position(1), &[2, 3, 4], position(4));
+    story.hello(0, 570, position(4));
+    let told = story.over(3_000);
+    assert_eq!((told.expected, told.live, told.replayed), (5, 5, 5));
+    assert_eq!((told.duplicate, told.redelivered, told.overlap), (0, 0, 1));
+}
+
+#[test]
+fn a_restart_beside_an_open_bridge_replays_what_the_cursor_had_passed_and_no_live_event() {
+    let mut story = Story::begins(false);
+    for n in 0..3 {
+        story.published(n);
+    }
+    story.streams(110, 0);
+    story.drops(150);
+    story.hello(0, 160, position(0));
+    story.fact(0, 160, &Observation::BridgeBegan { position: position(0), poll: false });
+    story.fact(0, 160, &Observation::SyncSent { since: position(0) });
+    // They come on the stream while the bridge is open: the client's position is still that of event 0.
+    for n in [1, 2] {
+        let channel = Channel::Stream { late: false };
+        story.arrives(0, 100 * u64::from(n + 1) + 10, n, channel, position(0));
+    }
+    story.fact(0, 350, &Observation::BridgeEnded { complete: false, took: Duration::ZERO, poll: false });
+    story.restarts(350, 10);
+    story.hello(0, 360, 10);
+    story.syncs(370, false, 10, &[0, 1, 2], position(2));
+    let told = story.over(3_000);
+    assert_eq!((told.live, told.replayed, told.overlap, told.redelivered), (3, 1, 0, 2));
 }
 
 #[test]
@@ -367,6 +454,7 @@ fn a_final_gap_is_resurrected_only_as_long_as_it_is_remembered() {
         story.published(0);
         story.published(1);
         story.streams(210, 1);
+        story.stores(position(1));
         (1..=comes / 1_000).for_each(|second| {
             story.ping(second * 1_000);
             story.sweep(second * 1_000 + 1);

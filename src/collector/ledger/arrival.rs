@@ -20,13 +20,13 @@ pub enum First {
 
 /// Where an arrival belongs.
 #[derive(Clone, Copy)]
-struct At {
-    now: Timestamp,
-    client: u32,
-    tenant: usize,
-    track: usize,
-    room: u32,
-    n: u32,
+pub(super) struct At {
+    pub(super) now: Timestamp,
+    pub(super) client: u32,
+    pub(super) tenant: usize,
+    pub(super) track: usize,
+    pub(super) room: u32,
+    pub(super) n: u32,
 }
 
 impl Ledger {
@@ -107,7 +107,7 @@ impl Ledger {
         if matches!(arrival.channel, Channel::Stream { .. }) && state.open.is_some() {
             state.waiting = state.waiting.max(arrival.position.unwrap_or(0));
         }
-        state.past.position = state.past.position.max(arrival.client_position);
+        state.position = state.position.max(arrival.client_position);
         self.holds(client);
     }
 
@@ -135,6 +135,8 @@ impl Ledger {
     }
 
     fn class(&mut self, at: At, arrival: &Arrival, late: bool, other_copy: bool) -> Option<First> {
+        let replay = self.is_replay(at, arrival);
+        self.note_since_restart(at, arrival);
         let track = &mut self.tracks[at.track];
         let before = track.high;
         let marks = if at.n < before {
@@ -166,7 +168,7 @@ impl Ledger {
             self.note(at, arrival, before);
             return None;
         }
-        self.repeat(at, arrival, other_copy);
+        self.repeat(at, arrival, other_copy, replay);
         None
     }
 
@@ -278,7 +280,7 @@ impl Ledger {
         }
     }
 
-    fn repeat(&mut self, at: At, arrival: &Arrival, other_copy: bool) {
+    fn repeat(&mut self, at: At, arrival: &Arrival, other_copy: bool, replay: bool) {
         // The second copy of an event that was stored twice is counted as that, once, and not at every client.
         if other_copy {
             return;
@@ -293,6 +295,7 @@ impl Ledger {
             Channel::Sync { since } if arrival.position.is_some_and(|position| position <= since) => {
                 "redelivered"
             }
+            Channel::Sync { .. } if replay => "replayed",
             Channel::Sync { .. } if on_stream => "overlap",
             Channel::Sync { .. } => "redelivered",
         };
@@ -300,6 +303,7 @@ impl Ledger {
         match kind {
             "duplicate" => deliveries.duplicate += 1,
             "overlap" => deliveries.overlap += 1,
+            "replayed" => deliveries.replayed += 1,
             _ => deliveries.redelivered += 1,
         }
         if kind == "duplicate" {

@@ -11,6 +11,10 @@ use crate::wire::Position;
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) past: Past,
+    /// `last_stream_position`, as its process holds it.
+    pub(super) position: Position,
+    /// After a restart: what came before it with a position up to here may come again.
+    pub(super) replay_until: Position,
     /// Highest position on the stream while a bridge was open beside it: it counts when the client is ready.
     pub(super) waiting: Position,
     /// Highest cursor that a sync request used or a page gave.
@@ -36,8 +40,8 @@ pub(super) struct Client {
 /// own, for the publishes whose outcome it still waits for.
 #[derive(Debug)]
 pub(super) struct Past {
-    /// The persisted position.
-    pub(super) position: Position,
+    /// What its store has of its position; 0: nothing.
+    pub(super) stored: Position,
     /// The client's own position when its latest bridge began or at its latest hello, whichever came later.
     pub(super) floor: Position,
     /// What happened lately, oldest first. Bounded: the oldest go first, and are counted.
@@ -87,6 +91,8 @@ pub(super) struct Extra {
     pub(super) by_sync: Intervals,
     /// Arrived within the bridge (or poll) that is open.
     pub(super) in_bridge: Intervals,
+    /// Came since the last restart, as far as it may be a replay.
+    pub(super) since_restart: Intervals,
     /// First arrivals that may turn out to be unowed: (n, it was live).
     pub(super) tentative: Vec<(u32, bool)>,
 }
@@ -104,6 +110,7 @@ impl PartialEq for Extra {
             && self.on_stream == other.on_stream
             && self.by_sync == other.by_sync
             && self.in_bridge == other.in_bridge
+            && self.since_restart == other.since_restart
             && self.tentative == other.tentative
     }
 }
@@ -113,14 +120,14 @@ impl Client {
     pub(super) fn apply_page_cursor(&mut self) {
         if let Some(cursor) = self.page_cursor.take() {
             self.cursor = self.cursor.max(cursor);
-            self.past.position = self.past.position.max(cursor);
+            self.position = self.position.max(cursor);
         }
     }
 
     /// A sync request leaves.
     pub(super) fn requested(&mut self, now: Timestamp, since: Position) {
         self.cursor = self.cursor.max(since);
-        self.past.position = self.past.position.max(since);
+        self.position = self.position.max(since);
         self.last_request = Some(now);
         let requests = &mut self.open.get_or_insert_default().requests;
         if requests.len() >= Past::REQUESTS {
@@ -134,6 +141,8 @@ impl Default for Client {
     fn default() -> Self {
         Self {
             past: Past::default(),
+            position: 0,
+            replay_until: 0,
             waiting: 0,
             cursor: 0,
             page_cursor: None,
@@ -150,7 +159,7 @@ impl Default for Client {
 impl Default for Past {
     fn default() -> Self {
         let (connected_at, disconnected_at) = (Timestamp::MAX, Timestamp::MAX);
-        Self { position: 0, floor: 0, items: VecDeque::new(), info: None, connected_at, disconnected_at }
+        Self { stored: 0, floor: 0, items: VecDeque::new(), info: None, connected_at, disconnected_at }
     }
 }
 
@@ -297,5 +306,67 @@ impl Past {
         if self.items.is_empty() && self.items.capacity() > 0 {
             self.items = VecDeque::new();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: u64) -> Timestamp {
+        Timestamp::from_secs(secs)
+    }
+
+    fn bridge(requests: usize) -> Box<Bridge> {
+        Box::new(Bridge { poll: true, requests: vec![(at(1), 7); requests] })
+    }
+
+    /// How many requests each piece holds, and since when it is there.
+    fn pieces(past: &Past) -> Vec<(u64, usize)> {
+        let requests = |item: &Item| match item {
+            Item::Bridge(bridge) => bridge.requests.len(),
+            _ => 0,
+        };
+        past.items.iter().map(|(at, item)| (at.as_nanos() / 1_000_000_000, requests(item))).collect()
+    }
+
+    #[test]
+    fn polls_in_a_row_are_one_piece_up_to_a_number_of_requests() {
+        let mut past = Past::default();
+        for (secs, requests) in [(1, 128), (2, 128), (3, 1), (4, 255), (5, 200), (6, 57)] {
+            assert!(!past.add_bridge(at(secs), bridge(requests)));
+        }
+        assert_eq!(pieces(&past), [(2, 256), (4, 256), (5, 200), (6, 57)]);
+        past.add(at(7), Item::Connection { hello: at(6), proved: at(7) });
+        past.add_bridge(at(8), bridge(1));
+        assert_eq!(pieces(&past)[3..], [(6, 57), (7, 0), (8, 1)]);
+    }
+
+    #[test]
+    fn pieces_go_when_they_are_old_or_too_many_and_give_their_memory_back() {
+        let mut past = Past::default();
+        for secs in 0..Past::ITEMS as u64 {
+            assert!(!past.add(at(secs), Item::Connection { hello: at(0), proved: at(secs) }));
+        }
+        assert!(past.add(at(100), Item::Connection { hello: at(0), proved: at(100) }));
+        assert_eq!((past.items.len(), pieces(&past)[0].0), (Past::ITEMS, 1));
+        past.forget(at(5));
+        assert_eq!((past.items.len(), pieces(&past)[0].0), (Past::ITEMS - 4, 5), "not before, but at 5 s");
+        past.forget(at(100));
+        assert_eq!((past.items.len(), past.items.capacity() > 0), (1, true));
+        past.forget(at(101));
+        assert_eq!(past.items.capacity(), 0);
+    }
+
+    #[test]
+    fn of_very_many_requests_of_one_bridge_the_last_one_stands_for_all_that_follow() {
+        let mut client = Client::default();
+        for since in 0..1000 {
+            client.requested(at(since), since);
+        }
+        let requests = client.open.expect("a bridge is open").requests;
+        assert_eq!((requests.len(), requests[0].1, requests[254].1), (Past::REQUESTS, 0, 254));
+        assert_eq!(requests[255], (at(999), 999));
+        assert_eq!((client.position, client.last_request), (999, Some(at(999))));
     }
 }

@@ -13,6 +13,7 @@
 //! - [`client`]: per client its connection, position and evidence, and per (client, room) a [`client::Track`]: a
 //!   watermark and, only when something is out of the ordinary, short interval lists;
 //! - [`arrival`]: what comes is classed at once: live, bridged, or a repeat of some kind;
+//! - [`restart`]: a client that was started again from an older position, and what that brings once more;
 //! - [`sweep`]: once an interval, what did not come is opened as a gap, placed when it is final, and counted (a late
 //!   arrival does not wait for that);
 //! - [`forget`]: what has settled and is waited for by nobody is forgotten after a while, so that a run may be long;
@@ -27,8 +28,8 @@
 //! - **Spans.** What is not owed in the span that is open is `unowed` on arrival, whatever an earlier span made of it:
 //!   what was due before the span's opening hello, everything between two spans, everything after the run's end. A
 //!   first arrival that turns out to have been acknowledged too shortly before a planned leave becomes `unowed` then.
-//! - **Final.** A gap is final when the lateness bound has passed since the acknowledgement, the client's position has
-//!   passed the event's, a proof holds, and no better proof is still to be had: none is as long as the connection that
+//! - **Final.** A gap is final when the lateness bound has passed since the acknowledgement, the client's *stored*
+//!   position has passed the event's (only then can no restart ask for it again), a proof holds, and no better proof is still to be had: none is as long as the connection that
 //!   should have brought the event, or a bridge that asked for it, is open. What arrives after that is `resurrected`,
 //!   once, and has arrived from then on; what arrives before is live or bridged, however late. A span that ends with
 //!   the client down has missed what was final by then. Only what happened up to its end can place what it missed.
@@ -46,11 +47,18 @@
 //!   connection is one that has said hello. A repeat on the stream is a `duplicate` when this connection has brought it
 //!   already, an `overlap` when it first came by sync in this cycle, else `redelivered`. A repeat by sync is a
 //!   `duplicate` when this bridge (or poll) has brought it already, `redelivered` when `since` had passed it, an
-//!   `overlap` when the current or last connection had brought it, else `redelivered`. Once two ids or positions of an
+//!   `replayed` when it is one (see below), an `overlap` when the current or last connection had brought it, else
+//!   `redelivered`. Once two ids or positions of an
 //!   event are known, it is `double_stored` and its repeats are not counted.
 //! - **Order, lateness, cursors.** `out_of_order`, `interleaved`, `late_live`, `late_bridged` and `below_cursor` are
 //!   counted over first arrivals alone, those included that are not owed in the end. An arrival is late when it comes
 //!   more than the lateness bound after the event was first sent. A page's own cursor has not passed its own events.
+//! - **Restarts.** A restart ends no span: what was owed before it and while the client was away is owed, and comes, if
+//!   it comes, from the stored position on (from a new client's starting position, where none was stored). It takes the
+//!   client's position back to that, and with it every cursor beyond. What had come before and comes again by sync,
+//!   with a position above `since` and up to the highest one that the client held when it died, is `replayed`: once for
+//!   each event and restart. It is the price of the flush interval and nobody's defect. (What a stream brings again is
+//!   no replay: no stream begins at a position.)
 //! - **Bounds.** The ledger remembers a window of events per room, some pieces of evidence per client and some final
 //!   gaps; what falls out is counted in `refused`, and may turn up as `missed_unplaced` or `redelivered`. Nor does it
 //!   remember for ever: an event, or a final gap, of which everybody's account is settled is forgotten after
@@ -62,6 +70,7 @@ mod client;
 mod forget;
 mod intervals;
 mod place;
+mod restart;
 mod rooms;
 mod span;
 mod sweep;
@@ -360,9 +369,10 @@ impl Ledger {
             }
             Observation::Ready => {
                 let client = &mut self.clients[client as usize];
-                client.past.position = client.past.position.max(std::mem::take(&mut client.waiting));
+                client.position = client.position.max(std::mem::take(&mut client.waiting));
                 client.dirty = true;
             }
+            Observation::Restarted { position } => self.restarted(client, *position),
             Observation::Stopped(StopReason::Left) => self.close_span(now, client, false),
             _ => return,
         }
@@ -397,7 +407,7 @@ impl Ledger {
     /// What the client's position is now, others of its tenant know to be taken.
     pub(super) fn holds(&mut self, client: u32) {
         let high = &mut self.tenant_high[self.people.tenant_of(client) as usize];
-        *high = self.clients[client as usize].past.position.max(*high);
+        *high = self.clients[client as usize].position.max(*high);
     }
 
     fn bridge_began(&mut self, client: u32, position: Position, poll: bool) {
@@ -409,21 +419,25 @@ impl Ledger {
         let client = &mut self.clients[client as usize];
         client.apply_page_cursor();
         client.past.floor = client.past.floor.max(position);
-        client.past.position = client.past.position.max(position);
+        client.position = client.position.max(position);
         client.waiting = 0;
         client.open = Some(Box::new(Bridge { poll, requests: Vec::new() }));
         client.dirty = true;
     }
 
     fn bridge_ended(&mut self, now: Timestamp, client: u32, complete: bool) {
+        self.clients[client as usize].apply_page_cursor();
+        let caught_up = self.has_caught_up(client);
         for track in self.tracks_of(client) {
             if let Some(extra) = &mut self.tracks[track].extra {
                 extra.in_bridge.clear();
+                if caught_up {
+                    extra.since_restart.clear();
+                }
             }
             self.tracks[track].tidy();
         }
         let client = &mut self.clients[client as usize];
-        client.apply_page_cursor();
         client.dirty = true;
         if let Some(bridge) = client.open.take().filter(|_| complete)
             && client.past.add_bridge(now, bridge)
@@ -440,7 +454,7 @@ impl Ledger {
         client.apply_page_cursor();
         client.live = Some(Connection { hello: now, proved: Timestamp::ZERO, high: 0 });
         client.past.floor = client.past.floor.max(position);
-        client.past.position = client.past.position.max(position);
+        client.position = client.position.max(position);
         client.past.info = Some(Box::new(info.clone()));
         (client.past.connected_at, client.past.disconnected_at) = (now, Timestamp::MAX);
         client.dirty = true;
@@ -476,7 +490,7 @@ impl Ledger {
     /// What the proofs need to know of an event.
     fn facts(&self, room: u32, record: &Record) -> Facts {
         let (low, high) = match record.position {
-            0 => (record.floor + 1, self.position_ceiling(room, record)),
+            0 => (record.floor.saturating_add(1), self.position_ceiling(room, record)),
             position => (position, position),
         };
         Facts { sent: record.sent, acked: record.acked, low, high }
@@ -496,3 +510,6 @@ impl Ledger {
             .unwrap_or(Position::MAX)
     }
 }
+
+#[cfg(test)]
+mod tests;

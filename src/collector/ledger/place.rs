@@ -69,8 +69,8 @@ impl Facts {
         marks
     }
 
-    /// Whether these marks say all that there will ever be to say: the client's position has passed the event's, so
-    /// that it will never ask for it again; there is a proof; and a better one is not to be had, neither from the
+    /// Whether these marks say all that there will ever be to say: the client's stored position has passed the event's,
+    /// so that it will never ask for it again, not even when it is started anew; there is a proof; and a better one is not to be had, neither from the
     /// connection that should have brought it (it is still open, and may yet be proved) nor from a bridge that has
     /// asked for it (and has not run to its end).
     pub(super) fn is_final(
@@ -88,7 +88,7 @@ impl Facts {
                 self.should_come_by(live) || open.is_some_and(|bridge| self.missed_by(bridge))
             }
         };
-        past.position >= self.high && !better
+        past.stored >= self.high && !better
     }
 
     fn should_come_by(&self, live: Option<Connection>) -> bool {

@@ -70,7 +70,8 @@ impl Ledger {
             room.advance(Timestamp::MAX, self.rules.lateness_bound, usize::MAX);
         }
         self.doubtful.clear();
-        self.sweep(now);
+        // Not a sweep: of what has only now an end, nothing may be forgotten before it is judged.
+        self.look(now);
         for client in 0..self.people.clients() {
             // Nothing more is asked of the connection: what it has proved so far is all that it will.
             let live = self.clients[client as usize].live;
@@ -145,8 +146,8 @@ impl Ledger {
             return None;
         }
         state.tentative_from = Timestamp::MAX;
-        // What comes later is of another span. Only the client's position goes on.
-        let next = Past { position: state.past.position, floor: state.past.floor, ..Past::default() };
+        // What comes later is of another span. Only the client's positions go on.
+        let next = Past { stored: state.past.stored, floor: state.past.floor, ..Past::default() };
         let (past, open) = (std::mem::replace(&mut state.past, next), state.open.take());
         let tracks = self
             .tracks_of(client)

@@ -3,6 +3,8 @@
 //!
 //! What lives as long as the client is kept small; what is large is short-lived and boxed (connecting, requests).
 
+mod suffer;
+
 use std::future::{Future, ready};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -10,10 +12,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::future::LocalBoxFuture;
-use tokio::task::spawn_local;
 use tokio::time::{Sleep, sleep_until};
 
-use super::mailbox::{Mail, Mailbox, Tally};
+use super::mailbox::{Mail, Mailbox};
 use super::{Alive, Fleet};
 use crate::driver::api;
 use crate::driver::frames::Item;
@@ -24,7 +25,6 @@ use crate::driver::tokens::{RefreshTrouble, Refreshing};
 use crate::session::{Action, ConnectFailure, Ending, Input, Observation, Output, Session, SyncTrouble};
 use crate::time::Timestamp;
 use crate::wire::{Frame, PONG, Position};
-use crate::worker::conductor::LineFault;
 
 /// Reads in one turn before others get theirs.
 const READS_PER_TURN: usize = 4;
@@ -35,6 +35,8 @@ pub(super) struct Client {
     mailbox: Rc<Mailbox>,
     number: u32,
     session: Session,
+    /// Where it begins as long as nothing is stored of it.
+    start: Position,
     socket: Socket,
     /// The connection for requests: its own, as a browser's; kept for the pages of one bridge or the polls of one
     /// outage.
@@ -87,6 +89,7 @@ impl Client {
             fleet,
             mailbox,
             number,
+            start: session.position(),
             session,
             socket: Socket::None,
             http: None,
@@ -112,102 +115,9 @@ impl Client {
             // Our own refresh is under way: its outcome comes by itself, and is this very one.
             Mail::Refreshed(_) => {}
             Mail::Fault(line, tally) => self.suffer(line, &tally, cx),
+            Mail::Revive(stored) => self.revive(stored, cx),
             Mail::End => self.end(),
         }
-    }
-
-    /// Does to the connection what a network would do; only a connection that is open can be hit.
-    fn suffer(&mut self, line: LineFault, tally: &Rc<Tally>, cx: &mut Context<'_>) {
-        match line {
-            LineFault::Outage { sync } => return self.lose_network(sync, tally, cx),
-            LineFault::Restore => return self.outage = None,
-            LineFault::SameToken => return self.sign_in_elsewhere(tally),
-            LineFault::Slow(_) | LineFault::Unslow | LineFault::Mute | LineFault::Unmute => {
-                return self.hamper(line, tally);
-            }
-            LineFault::Reset
-            | LineFault::Close
-            | LineFault::ExpireToken
-            | LineFault::Silence
-            | LineFault::Unsilence => {}
-        }
-        match (line, std::mem::replace(&mut self.socket, Socket::None)) {
-            (LineFault::Reset, Socket::Open { stream, .. } | Socket::Silent(stream)) => {
-                tally.hit();
-                self.cut(stream, cx);
-            }
-            (LineFault::ExpireToken, Socket::Open { stream, .. } | Socket::Silent(stream)) => {
-                tally.hit();
-                self.fleet.line.tokens.expire(self.number);
-                self.cut(stream, cx);
-            }
-            (LineFault::Close, Socket::Open { stream, .. } | Socket::Silent(stream)) => {
-                tally.hit();
-                drop(stream);
-                self.feed(Input::Closed(Ending::Eof), cx);
-            }
-            (LineFault::Silence, Socket::Open { stream, .. }) => {
-                tally.hit();
-                self.socket = Socket::Silent(stream);
-            }
-            (LineFault::Unsilence, Socket::Silent(stream)) => {
-                self.socket = Socket::Open { stream, held_back: true, slow: None };
-                self.begun = true;
-            }
-            (_, untouched) => self.socket = untouched,
-        }
-    }
-
-    /// The connection goes on, but not as it should; or does again.
-    fn hamper(&mut self, line: LineFault, tally: &Tally) {
-        let Socket::Open { stream, held_back, slow } = &mut self.socket else { return };
-        match line {
-            LineFault::Slow(by) => {
-                let next = Box::pin(sleep_until(self.fleet.line.deadline(by)));
-                *slow = Some(Box::new(Slow { by, next }));
-            }
-            LineFault::Unslow => {
-                *held_back |= slow.take().is_some();
-                self.begun = true;
-                return;
-            }
-            _ => stream.mute(line == LineFault::Mute),
-        }
-        self.begun = true;
-        if line != LineFault::Unmute {
-            tally.hit();
-        }
-    }
-
-    /// The network is down: streams and, with `sync` false, requests break off, and new ones fail.
-    fn lose_network(&mut self, sync: bool, tally: &Tally, cx: &mut Context<'_>) {
-        tally.hit();
-        self.outage = Some(sync);
-        if !sync {
-            self.http = None;
-        }
-        match std::mem::replace(&mut self.socket, Socket::None) {
-            Socket::None => {}
-            Socket::Opening(_) => self.feed(Input::ConnectFailed(ConnectFailure::Network), cx),
-            Socket::Open { stream, .. } | Socket::Silent(stream) => self.cut(stream, cx),
-        }
-    }
-
-    /// Somebody else opens a stream with the same token, sees its hello and goes.
-    fn sign_in_elsewhere(&self, tally: &Rc<Tally>) {
-        let (fleet, number, tally) = (Rc::clone(self.fleet()), self.number, Rc::clone(tally));
-        drop(spawn_local(async move {
-            let Ok(mut opened) = Box::pin(open(fleet, number)).await else { return };
-            if opened.stream.hears().await {
-                tally.hit();
-                opened.stream.leave().await;
-            }
-        }));
-    }
-
-    fn cut(&mut self, stream: Stream, cx: &mut Context<'_>) {
-        stream.reset();
-        self.feed(Input::Closed(Ending::Reset), cx);
     }
 
     fn end(&mut self) {
@@ -224,6 +134,7 @@ impl Client {
 
     fn feed_at(&mut self, now: Timestamp, input: Input<'_>, cx: &mut Context<'_>) {
         self.session.handle(now, input);
+        self.fleet.positions.borrow_mut().holds(self.number, self.session.position());
         while let Some(output) = self.session.poll() {
             match output {
                 Output::Action(action) => self.act(action, cx),

@@ -6,6 +6,7 @@ use std::task::Waker;
 
 use super::Watcher;
 use crate::session::{Order, TokenLife};
+use crate::wire::Position;
 use crate::worker::conductor::LineFault;
 
 /// One message.
@@ -16,6 +17,8 @@ pub(super) enum Mail {
     Fault(LineFault, Rc<Tally>),
     /// Someone else has refreshed the token.
     Refreshed(TokenLife),
+    /// Its process, if it had died, is started again, with what the store has.
+    Revive(Option<Position>),
     /// The run is over.
     End,
 }

@@ -1,6 +1,7 @@
 //! Thousands of sessions on one thread: one small task a client, woken by its socket, its timer or its mailbox.
 
 mod client;
+mod keeper;
 mod mailbox;
 
 use std::cell::{Cell, RefCell};
@@ -15,10 +16,13 @@ use tokio::time::sleep_until;
 use self::client::Client;
 use self::mailbox::{Mail, Mailbox, Tally};
 use super::line::Line;
+use super::store::Store;
 use super::stream::Stream;
+use crate::positions::Positions;
 use crate::session::{Observation, Order, Session, TokenLife};
 use crate::time::Timestamp;
-use crate::worker::conductor::LineFault;
+use crate::wire::Position;
+use crate::worker::conductor::{FlushCost, FlushTrouble, LineFault};
 
 /// Who is told what happens to clients. It must not call back into the fleet.
 pub trait Watcher {
@@ -27,6 +31,12 @@ pub trait Watcher {
 
     /// A line fault has hit this many connections.
     fn planted(&self, fault: u32, affected: u64);
+
+    /// These positions are durable now.
+    fn flushed(&self, positions: &[(u32, Position)], cost: FlushCost);
+
+    /// Something went wrong with the store, so often.
+    fn unflushed(&self, trouble: FlushTrouble, times: u64);
 }
 
 /// Makes the session of a client that starts for the first time.
@@ -37,25 +47,45 @@ pub struct Fleet {
     line: Rc<Line>,
     watcher: Rc<dyn Watcher>,
     birth: Birth,
+    store: Store,
+    positions: RefCell<Positions>,
     /// One place a client; `None`: not started yet.
     clients: RefCell<Vec<Option<Rc<Mailbox>>>>,
     /// Tasks of clients, and of connections that are being left in good order.
     alive: Cell<usize>,
     /// The last of them has ended.
     deserted: Notify,
+    /// No position will change any more; and: all of them are stored.
+    over: Notify,
+    kept: Notify,
 }
 
 impl Fleet {
-    /// A fleet of `clients`, none of them started.
-    pub fn new(clients: u32, line: Rc<Line>, watcher: Rc<dyn Watcher>, birth: Birth) -> Rc<Self> {
-        Rc::new(Self {
+    /// A fleet of `clients`, none of them started. Their positions go to `store` every `flush_interval`, until
+    /// [`Fleet::leave`].
+    pub fn new(
+        clients: u32,
+        line: Rc<Line>,
+        watcher: Rc<dyn Watcher>,
+        birth: Birth,
+        store: Store,
+        flush_interval: Duration,
+    ) -> Rc<Self> {
+        let positions = Positions::new(clients, flush_interval, line.clock.now());
+        let fleet = Rc::new(Self {
             line,
             watcher,
             birth,
+            store,
+            positions: RefCell::new(positions),
             clients: RefCell::new(vec![None; clients as usize]),
             alive: Cell::new(0),
             deserted: Notify::new(),
-        })
+            over: Notify::new(),
+            kept: Notify::new(),
+        });
+        drop(spawn_local(keeper::keep(Rc::clone(&fleet))));
+        fleet
     }
 
     /// What its clients have in common.
@@ -71,9 +101,15 @@ impl Fleet {
     }
 
     /// Does this to the connections of these clients; the watcher is told how many were hit.
-    pub fn plant(&self, fault: u32, clients: &[u32], line: LineFault) {
+    pub fn plant(self: &Rc<Self>, fault: u32, clients: Vec<u32>, line: LineFault) {
+        match line {
+            // From now on nothing more of them is stored, also of those that come to read this only later.
+            LineFault::Kill => clients.iter().for_each(|&client| self.positions.borrow_mut().died(client)),
+            LineFault::Revive => return drop(spawn_local(keeper::revive(Rc::clone(self), clients))),
+            _ => {}
+        }
         let tally = Rc::new(Tally::new(fault, Rc::clone(&self.watcher)));
-        for &client in clients {
+        for client in clients {
             if let Some(mailbox) = &self.clients.borrow()[client as usize] {
                 mailbox.post(Mail::Fault(line, Rc::clone(&tally)));
             }
@@ -88,7 +124,7 @@ impl Fleet {
     }
 
     /// Ends every client and closes its connection in good order, `rate` of them a second, so that leaving is no
-    /// storm. Nothing is observed any more.
+    /// storm, and stores the last positions. Nothing is observed any more.
     pub async fn leave(&self, rate: f64) {
         let started: Vec<Rc<Mailbox>> =
             self.clients.borrow_mut().iter_mut().filter_map(Option::take).collect();
@@ -103,6 +139,8 @@ impl Fleet {
         while self.alive.get() > 0 {
             self.deserted.notified().await;
         }
+        self.over.notify_one();
+        self.kept.notified().await;
     }
 
     fn bring_up(self: &Rc<Self>, client: u32) -> Rc<Mailbox> {

@@ -38,7 +38,8 @@ impl Rules<'_> {
                     | Line::ExpireToken
                     | Line::NoPongs
                     | Line::SameToken
-                    | Line::Outage { .. } => {}
+                    | Line::Outage { .. }
+                    | Line::Restart => {}
                 }
             }
             FaultKind::PodKill(pod) => self.pod(path, *pod),

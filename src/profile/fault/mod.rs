@@ -50,6 +50,14 @@ pub enum FaultKind {
     Metrics(Option<u32>, Metrics),
 }
 
+impl Fault {
+    /// It happens at one moment: by its kind, or because it was given no duration.
+    pub fn is_instant(&self) -> bool {
+        let brief = matches!(self.kind, FaultKind::Line(_, Line::Restart));
+        self.kind.is_instant() || (brief && self.duration.is_none())
+    }
+}
+
 impl FaultKind {
     /// As `kind` writes it.
     pub fn name(&self) -> &'static str {
@@ -70,7 +78,7 @@ impl FaultKind {
         matches!(events, Events::Coordinates(_))
     }
 
-    /// It happens at one moment.
+    /// It happens at one moment, and takes no duration.
     pub fn is_instant(&self) -> bool {
         match self {
             Self::Line(_, line) => {
@@ -140,6 +148,8 @@ pub enum Line {
         /// Sync and refresh still work.
         sync: bool,
     },
+    /// Its process dies and is started again, with nothing but its stored position: at once, or after the duration.
+    Restart,
 }
 
 /// What becomes of an event on its way to one client.
@@ -308,6 +318,7 @@ pub(super) fn name(kind: &FaultKind) -> &'static str {
             Line::NoPongs => "no-pongs",
             Line::SameToken => "same-token",
             Line::Outage { .. } => "outage",
+            Line::Restart => "restart",
         },
         FaultKind::PodKill(_) => "pod-kill",
         FaultKind::IdleTimeout(_) => "idle-timeout",
@@ -355,7 +366,7 @@ pub(super) fn name(kind: &FaultKind) -> &'static str {
 }
 
 /// Every kind, as `kind` writes it: those of the client's side, then those of the target's.
-pub(super) const NAMES: [&str; 42] = [
+pub(super) const NAMES: [&str; 43] = [
     "reset",
     "cut",
     "silent",
@@ -364,6 +375,7 @@ pub(super) const NAMES: [&str; 42] = [
     "no-pongs",
     "same-token",
     "outage",
+    "restart",
     "pod-kill",
     "idle-timeout",
     "refuse-publishes",

@@ -170,7 +170,13 @@ impl FaultShape {
         match line {
             Line::SlowReader(by) => self.by = Some(Text(by)),
             Line::Outage { sync } => self.sync = Some(Text(sync)),
-            Line::Reset | Line::Cut | Line::Silent | Line::ExpireToken | Line::NoPongs | Line::SameToken => {}
+            Line::Reset
+            | Line::Cut
+            | Line::Silent
+            | Line::ExpireToken
+            | Line::NoPongs
+            | Line::SameToken
+            | Line::Restart => {}
         }
     }
 
@@ -274,6 +280,7 @@ impl Keys<'_> {
                 let sync = self.flag("sync", |keys| keys.sync.take());
                 self.who().map(line(Line::Outage { sync }))
             }
+            "restart" => self.who().map(line(Line::Restart)),
             "pod-kill" => Some(FaultKind::PodKill(self.pod())),
             "idle-timeout" => {
                 let timeout = self.needed("timeout", "timeout = \"20s\"", |keys| keys.timeout.take())?;
@@ -494,6 +501,8 @@ mod tests {
             "kind = 'same-token'\nat = '3s'\nshare = '20%'",
             "kind = 'outage'\nat = '3s'\nshare = '20%'\nsync = true\nduration = '9s'",
             "kind = 'outage'\nat = '3s'\nshare = '20%'",
+            "kind = 'restart'\nat = '3s'\nshare = '20%'\nduration = '2s'",
+            "kind = 'restart'\nat = '3s'\ntenant = 0",
             "kind = 'pod-kill'\nat = '3s'",
             "kind = 'pod-kill'\nat = '3s'\npod = 1\nduration = '9s'",
             "kind = 'idle-timeout'\nat = '3s'\ntimeout = '9s'",

@@ -21,6 +21,9 @@ enum Any {
     SyncFailed(u32, SyncTrouble),
     Refreshed(u64),
     RefreshFailed(bool),
+    Killed,
+    /// So far does the store lag behind.
+    Revived(u64),
     Timer,
 }
 
@@ -41,6 +44,8 @@ fn any_input() -> impl Strategy<Value = Any> {
         3 => (stale(), trouble()).prop_map(|(stale, trouble)| Any::SyncFailed(stale, trouble)),
         3 => prop_oneof![Just(0), Just(5), Just(3600)].prop_map(Any::Refreshed),
         1 => any::<bool>().prop_map(Any::RefreshFailed),
+        1 => Just(Any::Killed),
+        2 => (0..50_u64).prop_map(Any::Revived),
         8 => Just(Any::Timer),
     ]
 }
@@ -138,6 +143,8 @@ impl Bench {
                 self.say(Input::Refreshed(TokenLife { issued: self.now, life }));
             }
             Any::RefreshFailed(refused) => self.say(Input::RefreshFailed { refused }),
+            Any::Killed => self.say(Input::Killed),
+            Any::Revived(lag) => self.revived(self.session.position().saturating_sub(lag)),
             Any::Timer => self.say(Input::Timer),
         }
     }
@@ -193,6 +200,7 @@ proptest! {
             bench.pass(Duration::from_millis(pause));
             bench.answer(chance, input);
         }
+        bench.say_any(Any::Revived(7));
         if matches!(bench.session.state, State::Away | State::Stopped) {
             bench.order(Order::Leave);
             bench.order(Order::Start);

@@ -3,7 +3,9 @@
 mod any_input;
 mod bridging;
 mod connecting;
+mod judging;
 mod offline;
+mod restarts;
 mod retrying;
 mod tokens;
 mod visits;
@@ -39,6 +41,7 @@ fn documented() -> profile::Client {
         connect_deadline: Duration::from_secs(10),
         offline_after: Duration::from_secs(60),
         lateness_bound: Duration::from_secs(5),
+        flush_interval: Duration::from_secs(1),
     }
 }
 
@@ -154,6 +157,12 @@ impl Bench {
 
     fn closed(&mut self, code: u16, reason: &str) {
         self.say(Input::Closed(Ending::Close { code, reason: reason.into() }));
+    }
+
+    /// The process is started again with this in its store.
+    fn revived(&mut self, position: Position) {
+        let token = TokenLife { issued: self.now, life: HOUR };
+        self.say(Input::Revived { position, token });
     }
 
     fn reset(&mut self) {

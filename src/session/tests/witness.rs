@@ -213,6 +213,11 @@ impl Witness {
                 (self.started, self.refreshing) = (false, false);
             }
             Observation::RefreshFailed { .. } => self.refreshing = false,
+            Observation::Restarted { position } => {
+                assert_eq!((self.line, self.bridge, self.sync), (LineState::None, None, None));
+                (self.position, self.refreshing) = (*position, false);
+                self.requests.clear();
+            }
             Observation::Odd(_) | Observation::Refreshed | Observation::TokenRejected => {}
         }
     }

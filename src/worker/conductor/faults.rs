@@ -135,7 +135,7 @@ impl Conductor {
             FaultKind::Line(who, line) => Some((self.choose(index, who, *line), begins(*line))),
             _ => None,
         };
-        let instant = kind.is_instant();
+        let instant = self.profile.faults[index].is_instant();
         let entry = &mut self.faults.entries[index];
         entry.state = if instant { State::Over } else { State::InForce };
         entry.began_at = Some(now);
@@ -149,28 +149,35 @@ impl Conductor {
             None => Command::Target { fault, begin: true },
         };
         self.outbox.push_back(command);
-    }
-
-    fn end_fault(&mut self, now: Timestamp, index: usize) {
-        let fault = index as u32;
-        let entry = &mut self.faults.entries[index];
-        entry.state = State::Over;
-        entry.ended_at = Some(now);
-        let clients = std::mem::take(&mut entry.hit);
-        match self.profile.faults[index].kind {
-            FaultKind::Line(_, line) => {
-                let undo = ends(line).map(|line| Command::Plant { fault, clients, line });
-                self.outbox.extend(undo);
-            }
-            _ => self.outbox.push_back(Command::Target { fault, begin: false }),
+        if instant {
+            self.undo(index);
         }
     }
 
-    /// Of the clients that are live (for an outage: of all that try to be), those who are meant, ascending.
+    fn end_fault(&mut self, now: Timestamp, index: usize) {
+        let entry = &mut self.faults.entries[index];
+        entry.state = State::Over;
+        entry.ended_at = Some(now);
+        match self.profile.faults[index].kind {
+            FaultKind::Line(..) => self.undo(index),
+            _ => self.outbox.push_back(Command::Target { fault: index as u32, begin: false }),
+        }
+    }
+
+    /// Takes back what was done to clients, where that can be.
+    fn undo(&mut self, index: usize) {
+        let clients = std::mem::take(&mut self.faults.entries[index].hit);
+        if let FaultKind::Line(_, line) = self.profile.faults[index].kind {
+            let undo = ends(line).map(|line| Command::Plant { fault: index as u32, clients, line });
+            self.outbox.extend(undo);
+        }
+    }
+
+    /// Of the clients that are live (for an outage or a restart: of all that try to be), those who are meant, ascending.
     fn choose(&self, index: usize, who: &Who, line: Line) -> Vec<u32> {
         let (people, connections) = (&self.plan.population, &self.collector.connections);
         let there = |client: &u32| match line {
-            Line::Outage { .. } => connections.is_trying(*client),
+            Line::Outage { .. } | Line::Restart => connections.is_trying(*client),
             _ => connections.is_live(*client),
         };
         let all = (0..people.clients()).filter(there);
@@ -203,6 +210,7 @@ fn begins(line: Line) -> LineFault {
         Line::NoPongs => LineFault::Mute,
         Line::SameToken => LineFault::SameToken,
         Line::Outage { sync } => LineFault::Outage { sync },
+        Line::Restart => LineFault::Kill,
     }
 }
 
@@ -213,6 +221,7 @@ fn ends(line: Line) -> Option<LineFault> {
         Line::SlowReader(_) => Some(LineFault::Unslow),
         Line::NoPongs => Some(LineFault::Unmute),
         Line::Outage { .. } => Some(LineFault::Restore),
+        Line::Restart => Some(LineFault::Revive),
         Line::Reset | Line::Cut | Line::ExpireToken | Line::SameToken => None,
     }
 }

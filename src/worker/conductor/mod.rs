@@ -31,7 +31,7 @@ use drain::Drain;
 use faults::Faults;
 use stops::Stops;
 
-pub use words::{Command, Event, Fetch, LineFault, Publication, SendReply, Strain};
+pub use words::{Command, Event, Fetch, FlushCost, FlushTrouble, LineFault, Publication, SendReply, Strain};
 
 /// What a conductor needs to know before it begins.
 #[derive(Clone, Debug)]
@@ -131,6 +131,8 @@ impl Conductor {
             Event::Planted { fault, affected } => self.faults.planted(fault, affected),
             Event::Scraped { endpoint, text } => self.collector.servers.scraped(endpoint, text),
             Event::Health(healthy) => self.stops.health(now, healthy),
+            Event::Flushed { positions, cost } => self.collector.flushed(positions, cost),
+            Event::Unflushed { trouble, times } => self.collector.unflushed(trouble, times),
             Event::Strain(strain) => {
                 let quiet = self.is_quiet(now);
                 self.collector.strained(now, strain, quiet);

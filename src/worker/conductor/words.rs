@@ -50,7 +50,7 @@ pub enum Command {
     Finished,
 }
 
-/// What the network (or the client's own process) does to a client, by plan; no session is told.
+/// What the network (or the client's own process) does to a client, by plan. No session is told, but of its own end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineFault {
     /// Reset the stream's connection.
@@ -82,6 +82,11 @@ pub enum LineFault {
     },
     /// Ends [`LineFault::Outage`].
     Restore,
+    /// The client's process dies: its connection ends without a close frame, its request is never read, and all that
+    /// its session knew is gone. Only a client that the plan wants, and that has not stopped, can be hit.
+    Kill,
+    /// Start the processes of [`LineFault::Kill`] again, with what the store has.
+    Revive,
 }
 
 /// One attempt at one publish. Every attempt of a publish carries the same body.
@@ -163,6 +168,20 @@ pub enum Event<'a> {
     },
     /// A `/health` look: `true` is 2xx.
     Health(bool),
+    /// These clients' positions are durable now.
+    Flushed {
+        /// Clients with their positions.
+        positions: &'a [(u32, Position)],
+        /// What it took.
+        cost: FlushCost,
+    },
+    /// The store of positions did not do what it should.
+    Unflushed {
+        /// What went wrong.
+        trouble: FlushTrouble,
+        /// How often.
+        times: u64,
+    },
     /// How the harness itself fares; about ten times a second.
     Strain(Strain),
     /// A person wants it to end: short drain.
@@ -194,6 +213,28 @@ pub enum SendReply {
     NotWritten,
     /// Anything else: 5xx, timeout, reset, an answer that cannot be read.
     Unanswered,
+}
+
+/// What a flush of positions took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlushCost {
+    /// Bytes written.
+    pub bytes: u64,
+    /// From the first byte until it was durable; `None`: in virtual time.
+    pub took: Option<Duration>,
+}
+
+/// What can go wrong with the store of positions. None of it is the target's doing, and the positions only lag behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlushTrouble {
+    /// A flush was due while the last one was still under way.
+    Skipped,
+    /// The file could not be written.
+    Unwritten,
+    /// A restart could not read the file: its clients started as new ones do.
+    Unread,
+    /// A restart found a part of the file torn, and took the state before it.
+    Torn,
 }
 
 /// The harness's own state at one moment.

@@ -17,6 +17,7 @@ use crate::driver::clock::Clock;
 use crate::driver::cookies::Cookies;
 use crate::driver::endpoint::Endpoint;
 use crate::driver::fleet::{Birth, Fleet};
+use crate::driver::identities::Identities;
 use crate::driver::line::Line;
 use crate::driver::minter::Minter;
 use crate::driver::preflight::{
@@ -25,11 +26,12 @@ use crate::driver::preflight::{
 use crate::driver::provision::{Paces, Provisioned, provision};
 use crate::driver::publisher::Publisher;
 use crate::driver::route::{self, Route};
+use crate::driver::store::{self, Store};
 use crate::driver::strain::Probe;
-use crate::driver::tokens::Tokens;
+use crate::driver::tokens::{Source, Tokens};
 use crate::plan::{Population, Shard};
 use crate::profile::quantity::Rate;
-use crate::profile::{ClientStart, Profile};
+use crate::profile::{AuthMode, ClientStart, Profile};
 use crate::report::RunInfo;
 use crate::report::directory::RunDirectory;
 use crate::report::run::{RunError, RunObserver, RunOptions};
@@ -109,17 +111,20 @@ pub(super) async fn prepare(
     let directory =
         RunDirectory::create(&options.out, &info, &options.profile_toml).map_err(RunError::preflight)?;
     observer.note(&format!("writing to {}", directory.path().display()));
+    let population = Population::new(&profile.population);
+    let store = Store::begin(&directory.path().join(store::FILE), run, population.clients());
+    let store = store.map_err(RunError::preflight)?;
     let recorder = Recorder::begin(directory, Arc::clone(&profile), info)
         .map_err(|source| RunError::preflight(PrepareError::Recorder(source)))?;
 
-    let population = Population::new(&profile.population);
     let line = line_to_target(&profile, &population, run, clock, agent.clone(), endpoints, &ground, &probe)?;
     let mut note = |text: &str| observer.note(text);
     let provisioned = provision(&line, &population, run, paces(&profile, loopback), &mut note);
     let provisioned = provisioned.await.map_err(RunError::preflight)?;
 
     let Provisioned { rooms, participants, tenants, positions } = provisioned;
-    let names = Names { tenants, rooms: rooms.to_vec(), participants };
+    let usernames = line.tokens.usernames();
+    let names = Names { tenants, rooms: rooms.to_vec(), participants, usernames };
     let setup = Setup {
         profile: Arc::clone(&profile),
         run,
@@ -141,7 +146,9 @@ pub(super) async fn prepare(
     }
     let stage = Stage::new(clock, conductor, Rc::new(publisher), Rc::clone(&ground));
     let watch = Rc::new(Watch(Rc::downgrade(&stage)));
-    let fleet = Fleet::new(population.clients(), line, watch, birth(&profile, run, population, positions));
+    let (clients, flush_interval) = (population.clients(), profile.client.flush_interval);
+    let birth = birth(&profile, run, population, positions);
+    let fleet = Fleet::new(clients, line, watch, birth, store, flush_interval);
     stage.enter(Rc::clone(&fleet));
     Ok(Prepared { ground, fleet, stage, scraper, recorder, probe, loopback })
 }
@@ -169,14 +176,9 @@ fn line_to_target(
     ground: &Ground,
     probe: &Rc<Probe>,
 ) -> Result<Rc<Line>, RunError> {
-    let key = match ground.key() {
-        Some(key) => key,
-        None => key_from_file(profile.auth.key_file.as_deref()).map_err(RunError::preflight)?,
-    };
-    let lifetime = profile.target.embedded.token_lifetime;
-    let minter = Minter::new(&key, run, population.clone(), clock.epoch_unix_s(), lifetime);
+    let source = source_of_tokens(profile, population, run, clock, ground)?;
     let tokens =
-        Tokens::new(clock, minter, agent.clone(), profile.client.sync_deadline, population.clients());
+        Tokens::new(clock, source, agent.clone(), profile.client.sync_deadline, population.clients());
     Ok(Rc::new(Line {
         clock,
         agent,
@@ -188,6 +190,29 @@ fn line_to_target(
         connect_deadline: profile.client.connect_deadline,
         sync_deadline: profile.client.sync_deadline,
     }))
+}
+
+fn source_of_tokens(
+    profile: &Profile,
+    population: &Population,
+    run: Uuid,
+    clock: Clock,
+    ground: &Ground,
+) -> Result<Source, RunError> {
+    match (profile.auth.mode, &profile.auth.credentials) {
+        (AuthMode::Mock, _) => return Ok(Source::Mock(run.simple().to_string())),
+        (mode @ (AuthMode::Password | AuthMode::Tokens), Some(path)) => {
+            let identities = Identities::load(path.as_ref(), mode, population);
+            return identities.map(Source::Identities).map_err(RunError::preflight);
+        }
+        (AuthMode::DevJwt | AuthMode::Password | AuthMode::Tokens, _) => {}
+    }
+    let key = match ground.key() {
+        Some(key) => key,
+        None => key_from_file(profile.auth.key_file.as_deref()).map_err(RunError::preflight)?,
+    };
+    let lifetime = profile.target.embedded.token_lifetime;
+    Ok(Source::Minted(Minter::new(&key, run, population.clone(), clock.epoch_unix_s(), lifetime)))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the key comes from a private file, never by flag")]

@@ -13,7 +13,8 @@ use crate::driver::publisher::Publisher;
 use crate::session::Observation;
 use crate::target::process::ProcessError;
 use crate::time::Timestamp;
-use crate::worker::conductor::{Command, Conductor, Event};
+use crate::wire::Position;
+use crate::worker::conductor::{Command, Conductor, Event, FlushCost, FlushTrouble};
 
 /// Conductor, fleet and publisher of one worker, on one thread.
 pub(super) struct Stage {
@@ -106,7 +107,7 @@ impl Stage {
             }
             Command::Plant { fault, clients, line } => {
                 if let Some(fleet) = self.fleet() {
-                    fleet.plant(fault, &clients, line);
+                    fleet.plant(fault, clients, line);
                 }
             }
             Command::Target { fault, begin } => {
@@ -167,6 +168,18 @@ impl Watcher for Watch {
     fn planted(&self, fault: u32, affected: u64) {
         if let Some(stage) = self.0.upgrade() {
             stage.tell(Event::Planted { fault, affected });
+        }
+    }
+
+    fn flushed(&self, positions: &[(u32, Position)], cost: FlushCost) {
+        if let Some(stage) = self.0.upgrade() {
+            stage.tell(Event::Flushed { positions, cost });
+        }
+    }
+
+    fn unflushed(&self, trouble: FlushTrouble, times: u64) {
+        if let Some(stage) = self.0.upgrade() {
+            stage.tell(Event::Unflushed { trouble, times });
         }
     }
 }

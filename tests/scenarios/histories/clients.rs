@@ -14,6 +14,10 @@ use super::World;
 pub(super) struct Client {
     state: State,
     position: u64,
+    /// Of that, what its store has; 0: nothing.
+    stored: u64,
+    /// Where it begins as long as nothing is stored.
+    start: u64,
     /// Highest position on the stream while a bridge is open beside it.
     waiting: u64,
     /// The bridge that is open: is it a poll?
@@ -36,7 +40,16 @@ enum State {
 
 impl Client {
     pub(super) fn at(position: u64) -> Self {
-        Self { state: State::Away, position, waiting: 0, bridge: None, requests: 0, leaves_at: None }
+        Self {
+            state: State::Away,
+            position,
+            stored: 0,
+            start: position,
+            waiting: 0,
+            bridge: None,
+            requests: 0,
+            leaves_at: None,
+        }
     }
 
     pub(super) fn is_connected(&self) -> bool {
@@ -48,6 +61,9 @@ impl World {
     /// The client does something that it may do now.
     pub(super) fn client_goes_on(&mut self, client: u32) {
         let drawn = self.draw.below(100);
+        if drawn == 0 && self.clients[client as usize].state != State::Away {
+            return self.restart(client);
+        }
         match self.clients[client as usize].state {
             State::Away if drawn < 50 => self.start(client),
             State::Away => {}
@@ -79,6 +95,34 @@ impl World {
         self.observe(client, &Observation::Stopped(StopReason::Left));
         let state = &mut self.clients[client as usize];
         (state.state, state.leaves_at) = (State::Away, None);
+    }
+
+    /// Some of the clients' positions become durable; some as they were a while ago, when the flush began.
+    pub(super) fn flush(&mut self) {
+        for client in 0..self.people.clients() {
+            let state = &mut self.clients[client as usize];
+            if state.position > state.stored && self.draw.chance(0.7) {
+                let lag = (state.position - state.stored).min(4) as u32;
+                state.stored = state.position - u64::from(self.draw.below(lag));
+                let position = state.stored;
+                self.note(What::Stored { client, position });
+                self.ledger.stored(client, position);
+            }
+        }
+    }
+
+    /// Its process dies, wherever it is in its pattern, and is started again with what is stored.
+    fn restart(&mut self, client: u32) {
+        self.break_bridge(client);
+        if self.clients[client as usize].state == State::Live {
+            self.line_lost(client, Cause::Killed);
+        }
+        let state = &mut self.clients[client as usize];
+        state.position = if state.stored > 0 { state.stored } else { state.start };
+        (state.state, state.waiting) = (State::Down, 0);
+        let position = state.position;
+        self.note(What::Restarted { client, position });
+        self.observe(client, &Observation::Restarted { position });
     }
 
     fn start(&mut self, client: u32) {

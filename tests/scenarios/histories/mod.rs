@@ -236,11 +236,12 @@ impl World {
             self.now + Duration::from_millis(pause) + Duration::from_nanos(u64::from(self.draw.below(1000)));
         self.leaves_until(until);
         self.now = until;
-        match self.draw.below(12) {
+        match self.draw.below(13) {
             0 | 1 => self.publish_something(),
             2 | 3 => self.publishing_goes_on(),
             4 => self.sweep(),
             5 => self.answer_look_ups(),
+            6 => self.flush(),
             _ => {
                 let client = self.draw.below(self.people.clients());
                 self.client_goes_on(client);

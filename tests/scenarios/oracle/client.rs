@@ -12,6 +12,14 @@ pub(super) struct Client {
     /// `last_stream_position`: the highest of the positions on the stream and of the cursors of sync; while a bridge
     /// is open beside the stream, of the cursors alone.
     pub(super) position: u64,
+    /// What its store has of that; 0: nothing.
+    pub(super) stored: u64,
+    /// Where it begins when nothing is stored.
+    start: u64,
+    /// The highest position that it held when it was started again.
+    pub(super) replay_until: u64,
+    /// What has come since it was last started again.
+    pub(super) since_restart: BTreeSet<Key>,
     /// What the stream will add when the bridge that is open has run to its end.
     waiting: u64,
     /// The highest `since` and `next_cursor` so far.
@@ -77,7 +85,20 @@ pub(super) struct Bridge {
 
 impl Client {
     pub(super) fn at(position: u64) -> Self {
-        Self { position, ..Self::default() }
+        Self { position, start: position, ..Self::default() }
+    }
+
+    /// Where it is to begin when its process is started again.
+    pub(super) fn begins_at(&self) -> u64 {
+        if self.stored > 0 { self.stored } else { self.start }
+    }
+
+    /// Its process, which had died, is there again.
+    pub(super) fn restarted(&mut self) {
+        self.replay_until = self.replay_until.max(self.position);
+        self.position = self.begins_at();
+        self.cursor = self.cursor.min(self.position);
+        self.since_restart.clear();
     }
 
     /// A message with this position has come on the stream.
@@ -110,6 +131,7 @@ impl Client {
 
     /// Notes by which way an event has come.
     pub(super) fn took(&mut self, key: Key, channel: Channel, first: bool) {
+        self.since_restart.insert(key);
         match channel {
             Channel::Stream { .. } => {
                 self.on_connection.insert(key);

@@ -15,7 +15,7 @@
 //! # When it is missed
 //!
 //! It is *final* that an event did not come when all of this holds: the lateness bound has passed since the
-//! acknowledgement; the client's position is at or above the event's; one of the [proofs](places) of where it was
+//! acknowledgement; the client's stored position is at or above the event's; one of the [proofs](places) of where it was
 //! missed holds; and no better proof is still to come, which is the case while the connection that should have
 //! brought it, or a bridge that asked for it, is open. Once this is so it stays so. An event of a span is
 //! - *missed* if it had not arrived when that became final, or when the span ended with the client connected;
@@ -24,6 +24,11 @@
 //!
 //! What arrives after it was final is *resurrected*, in the span in which it was missed; from then on it has arrived.
 //! A publish whose answer is still out when the event arrives is judged by what is known then: it is not final.
+//!
+//! # When a client is started again
+//!
+//! Its position is its stored one from then on, or the one that it began at where nothing was stored, and no cursor
+//! beyond that counts for it any more. Its span goes on.
 //!
 //! # What else an arrival can be
 //!
@@ -52,8 +57,9 @@
 //! A *cycle* is the time between the ends of two connections that had said hello.
 //! On the stream: *duplicate* if this connection has brought it already; *overlap* if its first arrival was by sync
 //! in this cycle; else *redelivered*. By sync: *duplicate* if this bridge (or poll) has brought it already;
-//! *redelivered* if its position is at or below `since`; *overlap* if the current or last connection has brought it;
-//! else *redelivered*. An event is *double_stored*, once, when two ids or two positions of it are known; from then on
+//! *redelivered* if its position is at or below `since`; *replayed* if its position is at or below the highest one that
+//! the client held when it was started again, and it has not come since then; *overlap* if the current or last
+//! connection has brought it; else *redelivered*. An event is *double_stored*, once, when two ids or two positions of it are known; from then on
 //! its repeats are not counted.
 
 mod audit;
@@ -198,6 +204,14 @@ impl Court<'_> {
                 let given_up = *trouble == SyncTrouble::BeyondRetention;
                 self.clients[*client as usize].bridge_over(false, given_up);
             }
+            What::Stored { client, position } => self.stored(*client, *position),
+            What::Restarted { client, position } => {
+                let state = &mut self.clients[*client as usize];
+                if *position != state.begins_at() {
+                    self.positions.push((*client, *position, state.begins_at()));
+                }
+                state.restarted();
+            }
             What::Abandoned { client } => self.clients[*client as usize].bridge_over(false, false),
             What::BooksClosed => {
                 (0..self.people.clients()).for_each(|client| self.end_span(client, None));
@@ -246,6 +260,15 @@ impl Court<'_> {
         state.bridge.get_or_insert_with(Bridge::default).requests.push((now, since));
         state.last_request = Some(now);
         state.cursor = state.cursor.max(since);
+    }
+
+    /// A store may lag behind its client. It may not run ahead of it, and not go back.
+    fn stored(&mut self, client: u32, position: u64) {
+        let state = &mut self.clients[client as usize];
+        if !(state.stored..=state.position).contains(&position) {
+            self.positions.push((client, position, state.position));
+        }
+        state.stored = position;
     }
 
     fn page(&mut self, client: u32, messages: &[Message], next_cursor: Option<u64>, has_more: bool) {
@@ -365,6 +388,12 @@ impl Court<'_> {
             Channel::Sync { .. } if state.in_bridge.contains(&key) => &mut deliveries.duplicate,
             Channel::Sync { since } if message.position.is_some_and(|position| position <= since) => {
                 &mut deliveries.redelivered
+            }
+            Channel::Sync { .. }
+                if message.position.is_some_and(|position| position <= state.replay_until)
+                    && !state.since_restart.contains(&key) =>
+            {
+                &mut deliveries.replayed
             }
             Channel::Sync { .. } if state.on_connection.contains(&key) => &mut deliveries.overlap,
             Channel::Sync { .. } => &mut deliveries.redelivered,

@@ -70,7 +70,7 @@ impl Verdict {
             _ => client.connection.as_ref().is_some_and(should) || client.bridge.as_ref().is_some_and(asked),
         };
         let is_final =
-            now > facts.acked + bound && client.position >= facts.high && place != Place::Unplaced && !better;
+            now > facts.acked + bound && client.stored >= facts.high && place != Place::Unplaced && !better;
         Self { place, final_place: is_final.then_some(place), omitted_before, omitted_by_live }
     }
 }
