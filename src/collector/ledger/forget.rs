@@ -37,10 +37,9 @@ impl Finals {
     }
 
     fn forget(&mut self, is_old: impl Fn(u32, u32) -> bool) {
-        self.gaps.retain(|&(_, room, n)| !is_old(room, n));
-        if self.gaps.capacity() > self.gaps.len() * 4 {
-            self.gaps.shrink_to(self.gaps.len() * 2);
-        }
+        // Into a new set: one that much is taken out of and put into grows beyond what it holds.
+        let gaps = std::mem::take(&mut self.gaps).into_iter();
+        self.gaps = gaps.filter(|&(_, room, n)| !is_old(room, n)).collect();
     }
 }
 
