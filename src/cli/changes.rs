@@ -19,7 +19,7 @@ pub(super) struct Changes {
     /// Trust whatever certificate the target shows (short for --set target.insecure=true)
     #[arg(long)]
     insecure: bool,
-    /// Connect to ADDRESS for HOST:PORT, as curl has it (may be repeated; adds to target.resolve)
+    /// Connect to ADDRESS for HOST:PORT, as curl has it (may be repeated; instead of target.resolve)
     #[arg(long, value_name = "HOST:PORT:ADDRESS")]
     resolve: Vec<String>,
     /// Connect from this address of this machine; several are taken in turn (instead of target.local_addresses)

@@ -26,6 +26,10 @@ pub(super) struct TargetArgs {
     /// Write what the planted faults did into this file, at the end
     #[arg(long, value_name = "FILE")]
     truth: Option<PathBuf>,
+    /// Write the identities of the profile's population with their passwords into this file (mode 0600), for a run with
+    /// auth.mode=password; needs target.embedded.password_grant=true
+    #[arg(long, value_name = "FILE")]
+    credentials: Option<PathBuf>,
     /// Listen on this port of loopback: the balancer, or without one the first pod (default: any)
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
@@ -47,6 +51,14 @@ Exit codes: 0 interrupted, which is how it ends · 1 internal error · 2 it coul
 #[error("set up a runtime for the target")]
 struct RuntimeError(#[source] std::io::Error);
 
+/// Completes "failed to …".
+#[derive(Debug, Error)]
+#[error(
+    "write credentials that nobody could use: target.embedded.password_grant is false; say \
+     --set target.embedded.password_grant=true"
+)]
+struct NoGrant;
+
 /// Serves until interrupted.
 pub(super) fn run(args: &TargetArgs) -> Result<Exit, Failure> {
     let profile = Changes::of_sets(&args.set).load(&args.profile)?;
@@ -54,7 +66,11 @@ pub(super) fn run(args: &TargetArgs) -> Result<Exit, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::internal(RuntimeError(error)))?;
-    let options = TargetOptions { truth: args.truth.clone(), port: args.port };
+    if args.credentials.is_some() && !profile.target.embedded.password_grant {
+        return Err(Failure::usage(NoGrant));
+    }
+    let options =
+        TargetOptions { truth: args.truth.clone(), credentials: args.credentials.clone(), port: args.port };
     match runtime.block_on(command::run(&profile, options)) {
         Ok(()) => Ok(Exit::Passed),
         Err(error @ TargetError::Ended(_)) => Err(Failure::internal(error)),

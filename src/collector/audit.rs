@@ -11,7 +11,7 @@ use crate::generator::pace::Ceiling;
 use crate::profile;
 use crate::session::SyncTrouble;
 use crate::time::Timestamp;
-use crate::wire::{Position, SyncPage};
+use crate::wire::{ID_MAX, Position, SyncPage};
 use crate::worker::conductor::Fetch;
 
 /// Something to look up.
@@ -252,7 +252,8 @@ impl Walk {
             let Some(stamp) = event.stamp.and_then(|stamp| stamp.of_run(run)) else { continue };
             let same = |item: &Item| item.room == stamp.room && Some(item.n) == stamp.n;
             if let Some(at) = self.wanted.iter().position(same) {
-                let (position, id) = (event.position, event.id.as_deref().map(Into::into));
+                let id = event.id.as_deref().filter(|id| id.len() <= ID_MAX).map(Into::into);
+                let position = event.position;
                 let store = if self.in_history {
                     Store::InHistory { position, id }
                 } else {

@@ -530,3 +530,76 @@ pub fn sum(parts: &[Deliveries]) -> Deliveries {
         unowed,
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(millis: impl IntoIterator<Item = u64>) -> Distribution {
+        let mut distribution = Distribution::default();
+        millis.into_iter().for_each(|millis| distribution.record(Duration::from_millis(millis)));
+        distribution
+    }
+
+    /// In whole milliseconds.
+    fn at(distribution: &Distribution, quantile: f64) -> Option<u64> {
+        distribution.at(quantile).map(|micros| micros / 1000)
+    }
+
+    #[test]
+    fn a_quantile_is_the_least_sample_that_so_many_do_not_exceed() {
+        let four = of([1, 2, 3, 4]);
+        let said = [0.0, 0.25, 0.26, 0.5, 0.51, 0.75, 0.76, 1.0].map(|quantile| at(&four, quantile));
+        assert_eq!(said, [1, 1, 2, 2, 3, 3, 4, 4].map(Some));
+        assert_eq!((at(&of([]), 0.5), at(&of([7]), 0.999)), (None, Some(7)));
+    }
+
+    #[test]
+    fn what_never_arrived_or_is_out_of_range_lies_behind_everything_else() {
+        let mut distribution = of([1, 2]);
+        distribution.not_delivered = 1;
+        distribution.record(Duration::from_secs(2 * 3600));
+        assert_eq!((distribution.out_of_range, distribution.count()), (1, 4));
+        assert_eq!([0.5, 0.51, 1.0].map(|quantile| at(&distribution, quantile)), [Some(2), None, None]);
+        distribution.record(Duration::ZERO);
+        assert_eq!((distribution.out_of_range, distribution.at(0.1)), (1, Some(1)), "0 µs is 1 µs");
+    }
+
+    #[test]
+    fn merging_adds_everything() {
+        let mut one = of([1]);
+        (one.out_of_range, one.not_delivered) = (2, 3);
+        let mut both = of([5, 6]);
+        (both.out_of_range, both.not_delivered) = (10, 20);
+        both.merge(&one);
+        assert_eq!((both.count(), both.out_of_range, both.not_delivered), (38, 12, 23));
+        assert_eq!(at(&both, 0.01), Some(1));
+    }
+
+    #[test]
+    fn publishes_and_deliveries_add_up_field_by_field() {
+        let numbers = |from: u64| Publishes {
+            intended: from,
+            unsent: from + 1,
+            sent: from + 2,
+            acknowledged: from + 3,
+            rejected: from + 4,
+            unknown: from + 5,
+            double_stored: from + 6,
+        };
+        let mut publishes = numbers(10);
+        publishes.add(&numbers(100));
+        let should = Publishes {
+            intended: 110,
+            unsent: 112,
+            sent: 114,
+            acknowledged: 116,
+            rejected: 118,
+            unknown: 120,
+            double_stored: 122,
+        };
+        assert_eq!(publishes, should);
+        let part = Deliveries { live: 1, unowed: 2, ..Deliveries::default() };
+        assert_eq!(sum(&[part, part]), Deliveries { live: 2, unowed: 4, ..Deliveries::default() });
+    }
+}

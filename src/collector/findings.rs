@@ -18,9 +18,16 @@ pub struct Names {
     pub rooms: Vec<Box<str>>,
     /// By number of the client.
     pub participants: Vec<Box<str>>,
+    /// By number of the client; empty: those of the plan.
+    pub usernames: Vec<Box<str>>,
 }
 
 impl Names {
+    fn username(&self, client: u32, people: &Population) -> String {
+        let own = self.usernames.get(client as usize).map(|name| name.to_string());
+        own.unwrap_or_else(|| people.username(client))
+    }
+
     pub(super) fn tenant(&self, tenant: u32) -> Option<&str> {
         self.tenants.get(tenant as usize).map(|id| &**id)
     }
@@ -122,7 +129,7 @@ impl Findings {
             at_ns: now.as_nanos(),
             kind,
             client: Some(client),
-            username: Some(people.username(client)),
+            username: Some(self.names.username(client, people)),
             participant_id: self.names.participants.get(client as usize).map(|id| id.to_string()),
             tenant_id: self.names.tenant(people.tenant_of(client)).map(str::to_owned),
             ..Finding::default()

@@ -101,3 +101,52 @@ impl Latency {
         if self.tenants.len() > MANY_TENANTS { 1 } else { TENANT_DIGITS }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn count(series: Option<&Distribution>) -> u64 {
+        series.expect("every metric has a series").count()
+    }
+
+    #[test]
+    fn an_arrival_counts_for_the_fleet_and_for_its_tenant_and_a_live_one_twice() {
+        let mut latency = Latency::new(2);
+        latency.arrived(1, MS, true);
+        latency.arrived(1, MS, false);
+        latency.never_arrived(1, 3);
+        assert_eq!(count(latency.interval(Metric::Arrival)), 5);
+        assert_eq!(latency.interval(Metric::Arrival).map(|series| series.not_delivered), Some(3));
+        assert_eq!(count(latency.interval(Metric::DeliveryIntended)), 1);
+        let (arrival, intended) = latency.tenant(1);
+        assert_eq!((arrival.count(), arrival.not_delivered, intended.count()), (5, 3, 1));
+        let (arrival, intended) = latency.tenant(0);
+        assert_eq!((arrival.count(), intended.count()), (0, 0));
+    }
+
+    #[test]
+    fn intervals_add_up_to_the_run() {
+        let mut latency = Latency::new(1);
+        latency.record(Metric::Hello, MS);
+        latency.record(Metric::Hello, MS);
+        let turned = latency.turn();
+        assert_eq!((turned.len(), count(turned.get(&Metric::Hello))), (1, 2));
+        assert_eq!(count(latency.interval(Metric::Hello)), 0);
+        latency.record(Metric::Hello, MS);
+        assert_eq!(count(latency.totals().get(&Metric::Hello)), 3);
+        assert_eq!(count(latency.totals().get(&Metric::Connect)), 0);
+        assert_eq!(latency.totals().len(), Metric::ALL.len());
+    }
+
+    #[test]
+    fn very_many_tenants_have_coarser_histograms() {
+        let size = |tenants| Latency::new(tenants).tenant(0).0.histogram.sigfig();
+        assert_eq!((size(MANY_TENANTS), size(MANY_TENANTS + 1)), (2, 1));
+        let mut latency = Latency::new(MANY_TENANTS + 1);
+        latency.arrived(0, MS, true);
+        assert_eq!(latency.tenant(0).0.histogram.sigfig(), 1);
+    }
+}

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod collected;
 pub mod connections;
+mod exposition;
 mod findings;
 pub mod latency;
 pub mod ledger;
@@ -238,7 +239,7 @@ impl Collector {
                     client: publisher(room, n),
                     room,
                     n,
-                    low: above + 1,
+                    low: above.saturating_add(1),
                     high: u64::MAX,
                     doubtful: true,
                 }),
@@ -425,3 +426,6 @@ fn trouble_name(trouble: crate::session::SyncTrouble) -> &'static str {
         SyncTrouble::Local => "sync_local",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,7 @@
 //! What the pods say of themselves: `/metrics`, scraped before, during and after; counter resets handled.
 
-use prometheus_parse::{Sample, Scrape, Value};
-
 use super::collected::{Server, WsConnections};
+use super::exposition::sum;
 
 /// A counter of the seed page: non-zero is bad.
 const DROPPED: &str = "scaiwave_ws_messages_dropped_total";
@@ -32,10 +31,10 @@ struct Endpoint {
 }
 
 impl Endpoint {
-    fn show(&mut self, scrape: &Parsed) {
+    fn show(&mut self, page: &str) {
         let first = !self.seen;
         (self.seen, self.up) = (true, true);
-        let (dropped, connections) = (sum(scrape, DROPPED), sum(scrape, CONNECTIONS));
+        let (dropped, connections) = (sum(page, DROPPED), sum(page, CONNECTIONS));
         self.lacks = [dropped.is_none(), connections.is_none()];
         match (&mut self.dropped, dropped) {
             (Some(counter), Some(value)) => counter.show(value),
@@ -43,36 +42,36 @@ impl Endpoint {
             (none, Some(value)) => *none = Some(Counter::starting_at(value, !first)),
             (_, None) => {}
         }
-        self.connections = connections.map(|value| value.max(0.0) as u64);
+        self.connections = connections;
     }
 }
 
 /// A counter that survives resets.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counter {
-    first: f64,
-    last: f64,
+    first: u64,
+    last: u64,
     /// Growth before the last reset.
-    carried: f64,
+    carried: u64,
     reset: bool,
 }
 
 impl Counter {
-    fn starting_at(value: f64, from_zero: bool) -> Self {
-        Self { first: if from_zero { 0.0 } else { value }, last: value, ..Self::default() }
+    fn starting_at(value: u64, from_zero: bool) -> Self {
+        Self { first: if from_zero { 0 } else { value }, last: value, ..Self::default() }
     }
 
-    fn show(&mut self, value: f64) {
+    fn show(&mut self, value: u64) {
         if value < self.last {
-            self.carried += self.last - self.first;
-            self.first = 0.0;
+            self.carried = self.growth();
+            self.first = 0;
             self.reset = true;
         }
         self.last = value;
     }
 
-    fn growth(&self) -> f64 {
-        self.carried + self.last - self.first
+    fn growth(&self) -> u64 {
+        self.carried.saturating_add(self.last - self.first)
     }
 }
 
@@ -86,8 +85,8 @@ impl Servers {
     /// What an endpoint said; `None`: it did not answer. Looks come in rounds, the endpoints in order.
     pub fn scraped(&mut self, endpoint: u32, text: Option<&str>) {
         let Some(place) = self.endpoints.get_mut(endpoint as usize) else { return };
-        match text.and_then(Parsed::new) {
-            Some(scrape) => place.show(&scrape),
+        match text {
+            Some(page) => place.show(page),
             None => {
                 place.up = false;
                 place.connections = None;
@@ -108,13 +107,13 @@ impl Servers {
 
     /// Sum of the connections over the endpoints that answered last time.
     pub fn connections(&self) -> Option<u64> {
-        self.endpoints.iter().filter_map(|place| place.connections).reduce(|sum, more| sum + more)
+        self.endpoints.iter().filter_map(|place| place.connections).reduce(u64::saturating_add)
     }
 
     /// Growth of the dropped counter; `None`: no endpoint exposes it.
     pub fn dropped(&self) -> Option<u64> {
         let growth = self.endpoints.iter().filter_map(|place| place.dropped.as_ref()).map(Counter::growth);
-        growth.reduce(|sum, more| sum + more).map(|sum| sum.max(0.0) as u64)
+        growth.reduce(u64::saturating_add)
     }
 
     /// `server` of the summary.
@@ -140,39 +139,6 @@ impl Servers {
             partial: self.partial,
         }
     }
-}
-
-/// A scrape, as far as it is looked at.
-struct Parsed {
-    samples: Vec<Sample>,
-    /// Metrics of ours that a `# TYPE` line names.
-    declared: Vec<&'static str>,
-}
-
-impl Parsed {
-    fn new(text: &str) -> Option<Self> {
-        let scrape = Scrape::parse(text.lines().map(|line| Ok(line.to_owned()))).ok()?;
-        let named = |name: &&str| {
-            text.lines().any(|line| line.split(' ').nth(2) == Some(name) && line.starts_with("# TYPE "))
-        };
-        let declared = [DROPPED, CONNECTIONS].into_iter().filter(named).collect();
-        Some(Self { samples: scrape.samples, declared })
-    }
-}
-
-/// Sum over all label sets; `None` when there is no such metric. One that is declared and has no label set yet (a gauge
-/// by tenant, before the first tenant) is zero.
-fn sum(scrape: &Parsed, name: &str) -> Option<f64> {
-    let values =
-        scrape.samples.iter().filter(|sample| sample.metric == name).filter_map(|sample| {
-            match sample.value {
-                Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value) if value.is_finite() => {
-                    Some(value)
-                }
-                _ => None,
-            }
-        });
-    values.reduce(|sum, more| sum + more).or_else(|| scrape.declared.contains(&name).then_some(0.0))
 }
 
 #[cfg(test)]
@@ -214,6 +180,21 @@ mod tests {
         servers.scraped(0, Some("up 1\n"));
         servers.scraped(0, Some(&text(0, &[9])));
         assert_eq!(servers.collected().ws_connections.before, None, "later looks are not before");
+    }
+
+    #[test]
+    fn a_number_that_cannot_be_right_is_not_known() {
+        let mut servers = Servers::new(2, false);
+        let page = format!("# TYPE {DROPPED} counter\n{DROPPED} NaN\n{CONNECTIONS} 1e300\n");
+        servers.scraped(0, Some(&page));
+        servers.scraped(1, Some(&page));
+        let server = servers.collected();
+        assert_eq!((server.messages_dropped_total, server.ws_connections.peak), (None, None));
+        assert_eq!(server.not_exposed, [DROPPED, CONNECTIONS]);
+        servers.scraped(0, Some(&text(3, &[1])));
+        servers.scraped(1, Some(&page));
+        let server = servers.collected();
+        assert_eq!((server.messages_dropped_total, server.dropped_is_lower_bound), (Some(3), true));
     }
 
     #[test]

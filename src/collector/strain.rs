@@ -94,3 +94,58 @@ fn cores((from, cpu): (Timestamp, Duration), at: Timestamp, strain: Strain) -> O
     let wall = at.since(from).as_secs_f64();
     (wall > 0.0).then(|| strain.cpu.saturating_sub(cpu).as_secs_f64() / wall)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strain(lag_ms: u64, cpu_ms: u64, rss: u64) -> Strain {
+        Strain { loop_lag: Duration::from_millis(lag_ms), cpu: Duration::from_millis(cpu_ms), rss }
+    }
+
+    fn at(secs: u64) -> Timestamp {
+        Timestamp::from_secs(secs)
+    }
+
+    #[test]
+    fn a_harness_that_was_late_is_suspect_for_ten_seconds() {
+        let mut log = StrainLog::default();
+        log.note(at(1), strain(499, 0, 1), true);
+        assert!(!log.was_late(at(1)));
+        log.note(at(2), strain(500, 0, 1), true);
+        assert!(log.was_late(at(2)) && log.was_late(at(12).back(Duration::from_nanos(1))));
+        assert!(!log.was_late(at(12)));
+        log.note(at(12), strain(0, 0, 1), true);
+        assert!(log.was_late(at(11)), "a good moment does not make up for it");
+    }
+
+    #[test]
+    fn an_interval_has_its_own_greatest_lag_and_its_own_cpu_time() {
+        let mut log = StrainLog::default();
+        assert_eq!(log.turn(), (None, None, None));
+        log.note(at(10), strain(3, 1_000, 5), true);
+        assert_eq!(log.turn(), (Some(3_000), None, Some(5)), "no time has passed");
+        log.note(at(11), strain(9, 1_500, 7), true);
+        log.note(at(14), strain(2, 3_000, 6), true);
+        assert_eq!(log.turn(), (Some(9_000), Some(0.5), Some(6)));
+        log.note(at(16), strain(1, 4_000, 8), true);
+        assert_eq!(log.turn(), (Some(1_000), Some(0.5), Some(8)));
+    }
+
+    #[test]
+    fn the_run_has_its_mean_cpu_and_its_memory_apart_from_ramps_and_faults() {
+        let mut log = StrainLog::default();
+        let none = log.collected(at(0));
+        assert_eq!((none.workers, none.cpu_cores_mean, none.rss_bytes_quiet), (1, 0.0, None));
+        for (secs, cpu, rss, quiet) in [(10, 2_000, 900, false), (11, 2_500, 0, true), (12, 4_000, 300, true)]
+        {
+            log.note(at(secs), strain(4, cpu, rss), quiet);
+        }
+        let harness = log.collected(at(12));
+        assert_eq!((harness.cpu_cores_mean, harness.rss_bytes_max), (1.0, 900));
+        assert_eq!(harness.rss_bytes_quiet, Some(300));
+        let lag = harness.loop_lag_us_p99.expect("three samples");
+        assert!((3_990..=4_010).contains(&lag), "{lag}");
+        assert_eq!(harness.own_part_us_p99, Some(lag));
+    }
+}

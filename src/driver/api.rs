@@ -13,6 +13,8 @@ pub const HEALTH: &str = "/health";
 pub const METRICS: &str = "/metrics";
 /// `POST /v1/auth/register`
 pub const REGISTER: &str = "/v1/auth/register";
+/// `POST /v1/auth/token`
+pub const TOKEN: &str = "/v1/auth/token";
 /// `POST /v1/auth/refresh`
 pub const REFRESH: &str = "/v1/auth/refresh";
 /// `POST /v1/rooms`
@@ -49,6 +51,15 @@ pub fn join(room: &str) -> String {
 /// The body of [`ROOMS`]. `public`, so that members can join without being invited.
 pub fn room_body(name: &str, topic: &str) -> String {
     serde_json::json!({ "room_type": "public", "name": name, "topic": topic }).to_string()
+}
+
+/// The body of [`TOKEN`], a form.
+pub fn login_body(username: &str, password: &Secret) -> String {
+    url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("grant_type", "password")
+        .append_pair("username", username)
+        .append_pair("password", password.expose())
+        .finish()
 }
 
 /// The body of [`REFRESH`] (JSON is ours: the page names no form).

@@ -24,6 +24,8 @@ use super::endpoint::{Endpoint, is_local};
 use super::transport::Transport;
 use crate::secret::Secret;
 
+const JSON: &str = "application/json";
+
 /// One request, apart from where it goes.
 #[derive(Debug)]
 pub struct Call<'a> {
@@ -35,19 +37,27 @@ pub struct Call<'a> {
     pub token: Option<&'a Secret>,
     /// Sent as `Cookie`.
     pub cookie: Option<&'a str>,
-    /// JSON; `None`: no body.
+    /// `None`: no body.
     pub body: Option<Bytes>,
+    /// What the body is.
+    pub content_type: &'static str,
 }
 
 impl<'a> Call<'a> {
     /// A GET with nothing but a path.
     pub fn get(path: &'a str) -> Self {
-        Self { method: Method::GET, path, token: None, cookie: None, body: None }
+        Self { method: Method::GET, path, token: None, cookie: None, body: None, content_type: JSON }
     }
 
     /// A POST of this JSON.
     pub fn post(path: &'a str, body: impl Into<Bytes>) -> Self {
-        Self { method: Method::POST, path, token: None, cookie: None, body: Some(body.into()) }
+        let body = Some(body.into());
+        Self { method: Method::POST, path, token: None, cookie: None, body, content_type: JSON }
+    }
+
+    /// A POST of this form.
+    pub fn form(path: &'a str, body: impl Into<Bytes>) -> Self {
+        Self { content_type: "application/x-www-form-urlencoded", ..Self::post(path, body) }
     }
 
     /// As the bearer of `token`.
@@ -80,7 +90,7 @@ impl<'a> Call<'a> {
             request = request.header(COOKIE, cookie);
         }
         if self.body.is_some() {
-            request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            request = request.header(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         }
         let body = Full::new(self.body.clone().unwrap_or_default());
         request.body(body).map_err(|error| Trouble::new(TroubleKind::NotWritten, error))

@@ -89,6 +89,7 @@ mod tests {
 
     use super::*;
     use crate::driver::minter::Minter;
+    use crate::driver::tokens::Source;
     use crate::plan::Population;
     use crate::profile;
     use crate::secret::Secret;
@@ -109,7 +110,7 @@ mod tests {
             clock,
             agent: agent.clone(),
             endpoints: vec![endpoint("http://pod-1:1"), endpoint("http://pod-2:2")],
-            tokens: Rc::new(Tokens::new(clock, minter, agent, life, 4)),
+            tokens: Rc::new(Tokens::new(clock, Source::Minted(minter), agent, life, 4)),
             probe: Rc::new(Probe::new(clock.now())),
             cookies: RefCell::new(vec![Cookies::default(); 4]),
             read_buffer: RefCell::default(),

@@ -7,6 +7,7 @@ pub mod endpoint;
 pub mod fleet;
 pub mod frames;
 pub mod http;
+pub mod identities;
 pub mod line;
 pub mod minter;
 pub mod preflight;

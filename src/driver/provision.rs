@@ -16,6 +16,7 @@ use super::api;
 use super::http::{Answer, Call, Pool, Trouble, TroubleKind};
 use super::line::Line;
 use super::publisher::read_page;
+use super::tokens::{SignInTrouble, SignedIn};
 use crate::plan::Population;
 use crate::profile::quantity::Rate;
 use crate::wire::{
@@ -81,6 +82,12 @@ pub enum ProvisionError {
         /// What is wrong with it.
         source: ReplyError,
     },
+    /// A token file has nothing left to sign in with.
+    #[error(
+        "{0}: its tokens are spent: an earlier run used them, and did not live to see what they were replaced by; \
+             put fresh ones into that line"
+    )]
+    Spent(String),
     /// Neither reply nor history tells a position.
     #[error(
         "find out the position of the marker in room {0}: neither the reply nor the room's history has it"
@@ -125,6 +132,7 @@ pub async fn provision(
 
     note(&format!("signing in {} identities", population.clients()));
     let registered = job.all(paces.logins, population.clients(), |client| job.register(client)).await?;
+    note_sign_ins(line.tokens.signed_in(), note);
     let tenants = tenants_of(population, &registered)?;
     let participants = registered.into_iter().map(|registered| registered.participant_id).collect();
 
@@ -146,6 +154,16 @@ pub async fn provision(
     let highest = |tenant| population.rooms_of_tenant(tenant).filter_map(|room| markers[room as usize]).max();
     let positions = (0..population.tenants()).map(|tenant| highest(tenant).unwrap_or(0)).collect();
     Ok(Provisioned { rooms, participants, tenants, positions })
+}
+
+fn note_sign_ins(signed_in: SignedIn, note: &mut dyn FnMut(&str)) {
+    let SignedIn { kept, by_password, given, under_way } = signed_in;
+    if kept + by_password + given > 0 {
+        note(&format!(
+            "signed in: {kept} with refresh tokens that an earlier run kept, {by_password} by password, {given} with the \
+             file's own tokens; {under_way} refreshes had been under way when that run ended"
+        ));
+    }
 }
 
 /// Everything that must be entered by others than its maker: (client, room).
@@ -209,10 +227,38 @@ impl Job<'_> {
     }
 
     async fn register(&self, client: u32) -> Result<Registered, ProvisionError> {
-        self.line.tokens.sign_in(client);
+        self.sign_in(client).await?;
         let step = || format!("register client {client}");
         let answer = self.ask(client, step, true, || Call::post(api::REGISTER, "{}")).await?;
         Registered::parse(&answer.body).map_err(|source| ProvisionError::Malformed { step: step(), source })
+    }
+
+    /// Signs an identity in; a busy server is asked again.
+    async fn sign_in(&self, client: u32) -> Result<(), ProvisionError> {
+        let tokens = &self.line.tokens;
+        let step = || match tokens.line(client) {
+            Some(line) => format!("sign in client {client} (line {line} of auth.credentials)"),
+            None => format!("sign in client {client}"),
+        };
+        let mut tries = 1;
+        loop {
+            let (error, again) = match tokens.sign_in(client, self.line.endpoint(client)).await {
+                Ok(()) => return Ok(()),
+                Err(SignInTrouble::Refused { status, code }) => {
+                    let again = status == 429 || status >= 500;
+                    (ProvisionError::Refused { step: step(), status, code }, again)
+                }
+                Err(SignInTrouble::Unanswered(source)) => {
+                    (ProvisionError::Unanswered { step: step(), source }, true)
+                }
+                Err(SignInTrouble::Spent) => return Err(ProvisionError::Spent(step())),
+            };
+            if !again || tries == TRIES {
+                return Err(error);
+            }
+            sleep(Duration::from_millis(500) * tries).await;
+            tries += 1;
+        }
     }
 
     async fn make_room(&self, room: u32) -> Result<Box<str>, ProvisionError> {

@@ -15,8 +15,8 @@ use super::keys::{self, dotted};
 use super::load::Warning;
 use super::quantity::{DURATION_MAX, Quantity, Rate, Written as _};
 use super::{
-    BalancerMode, FaultKind, LimitUnit, Line, PAYLOAD_MAX, PAYLOAD_MIN, Payload, Phase, Profile, Subject,
-    TenantShares, shape,
+    AuthMode, BalancerMode, FaultKind, LimitUnit, Line, PAYLOAD_MAX, PAYLOAD_MIN, Payload, Phase, Profile,
+    Subject, TenantShares, shape,
 };
 
 /// Every rule that the profile breaks, in the order of the file.
@@ -25,6 +25,7 @@ pub(super) fn problems(profile: &Profile) -> Vec<Problem> {
     rules.head();
     rules.target();
     rules.route();
+    rules.auth();
     rules.embedded();
     rules.population();
     rules.phases();
@@ -65,7 +66,12 @@ pub(super) fn warnings(profile: &Profile) -> Vec<Warning> {
         );
         warn("target.embedded.balancer.idle_timeout".to_owned(), text);
     }
-    if on_deployment && profile.auth.key_file.is_none() {
+    if on_deployment && profile.auth.mode == AuthMode::Mock {
+        let text = "\"mock\" makes every token the same user: nothing here tests tenants, rooms of several people, expiry, \
+                    refresh or evicted tokens";
+        warn("auth.mode".to_owned(), text.to_owned());
+    }
+    if on_deployment && profile.auth.mode == AuthMode::DevJwt && profile.auth.key_file.is_none() {
         let text = "is missing: with dev-jwt on a target that is not embedded, tokens are signed with the key in this file";
         warn("auth.key_file".to_owned(), text.to_owned());
     }
@@ -157,6 +163,28 @@ impl Rules<'_> {
         let good =
             !host.is_empty() && !url.contains(|letter: char| letter.is_whitespace() || "?#".contains(letter));
         self.require(good, key, &url.to_owned(), Why::BadUrl);
+    }
+
+    fn auth(&mut self) {
+        let (auth, people) = (&self.profile.auth, &self.profile.population);
+        let listed = matches!(auth.mode, AuthMode::Password | AuthMode::Tokens);
+        if auth.mode != AuthMode::DevJwt && self.profile.target.url.is_none() {
+            self.require(false, "auth.mode", &auth.mode, Why::OnlyOnDeployment);
+        }
+        if listed && auth.credentials.is_none() {
+            self.require(false, "auth.credentials", &auth.credentials, Why::NoCredentials);
+        }
+        if let (false, Some(path)) = (listed, &auth.credentials) {
+            self.require(false, "auth.credentials", path, Why::NotRead { mode: auth.mode.show() });
+        }
+        if let (true, Some(path)) = (auth.mode != AuthMode::DevJwt, &auth.key_file) {
+            self.require(false, "auth.key_file", path, Why::NotRead { mode: auth.mode.show() });
+        }
+        if auth.mode == AuthMode::Mock {
+            let one = Why::OneUser;
+            self.require(people.clients == 1, "population.clients", &people.clients, one.clone());
+            self.require(people.tenants == 1, "population.tenants", &people.tenants, one);
+        }
     }
 
     fn secret(&mut self, key: &str) {

@@ -39,6 +39,7 @@ impl Default for Embedded {
             ping_misses: 2,
             client_watchdog: None,
             token_lifetime: Duration::from_secs(3_600),
+            password_grant: false,
             send_queue: 1_024,
             send_limit: None,
             retention: 1_000_000,
@@ -60,7 +61,7 @@ impl Default for Balancer {
 
 impl Default for Auth {
     fn default() -> Self {
-        Self { mode: AuthMode::DevJwt, key_file: None, login_rate: Rate(50.0) }
+        Self { mode: AuthMode::DevJwt, key_file: None, credentials: None, login_rate: Rate(50.0) }
     }
 }
 

@@ -69,7 +69,7 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "`{}`", self.key)?;
+        write!(out, "`{}`", short(&self.key))?;
         if let Some(value) = &self.value {
             write!(out, " = {value}")?;
         }
@@ -121,6 +121,14 @@ pub enum Why {
     SecretInUrl,
     #[error("is not a host: write its name alone, as in \"chat.example.com\"")]
     BadHost,
+    #[error("is for a deployment: name it in target.url, or write \"dev-jwt\"")]
+    OnlyOnDeployment,
+    #[error("is missing: it names the CSV file of the identities that this auth.mode signs in")]
+    NoCredentials,
+    #[error("is not read when auth.mode is \"{mode}\": leave it out")]
+    NotRead { mode: String },
+    #[error("must be 1: to a server in mock mode every token is the same user")]
+    OneUser,
     #[error("must be host:port:address, as in \"chat.example.com:443:192.0.2.7\"")]
     BadResolve,
     #[error("is not an address of this machine: write it in numbers, as in \"192.0.2.10\"")]
@@ -235,11 +243,18 @@ pub enum Why {
 fn listed(problems: &[Problem]) -> String {
     match problems {
         [one] => one.to_string(),
-        many => many.iter().map(|problem| format!("\n  {problem}")).collect(),
+        many => {
+            let shown = many.iter().take(LISTED).map(|problem| format!("\n  {problem}"));
+            let more = many.len().saturating_sub(LISTED);
+            shown.chain((more > 0).then(|| format!("\n  and {more} more"))).collect()
+        }
     }
 }
 
-fn short(text: &str) -> String {
+/// Problems of one error that are listed; nobody reads more at a time.
+const LISTED: usize = 50;
+
+pub(super) fn short(text: &str) -> String {
     const LONGEST: usize = 120;
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &text[..end]),

@@ -5,6 +5,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
 use toml::{Table, Value};
 
 use super::error::{Problem, Why};
+use super::load::PROBLEMS_MAX;
 use super::nearest::nearest;
 
 /// What may stand at a key.
@@ -64,7 +65,8 @@ pub(super) fn is_key(keys: &[(&'static str, Node)], path: &str) -> bool {
     }
 }
 
-/// Everything in the table that is no key of a profile, or a table where a value should be, or the other way round.
+/// What in the table is no key of a profile, or a table where a value should be, or the other way round; of very much
+/// only the beginning.
 pub(super) fn unknown(table: &Table, keys: &[(&'static str, Node)]) -> Vec<Problem> {
     let mut problems = Vec::new();
     walk(table, keys, keys, &mut Vec::new(), &mut problems);
@@ -88,6 +90,9 @@ fn walk(
     problems: &mut Vec<Problem>,
 ) {
     for (key, value) in table {
+        if problems.len() >= PROBLEMS_MAX {
+            return;
+        }
         path.push(key.clone());
         let node = keys.iter().find(|(name, _)| name == key).map(|(_, node)| node);
         let at = |path: &[String]| dotted(path.iter().map(String::as_str));

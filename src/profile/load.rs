@@ -7,7 +7,7 @@ use serde_path_to_error::Segment;
 use toml::{Table, Value};
 
 use super::check;
-use super::error::{Problem, ProfileError, Why};
+use super::error::{Problem, ProfileError, Why, short};
 use super::keys::{self, dotted};
 use super::overrides::{self, Override};
 use super::quantity::Written as _;
@@ -80,7 +80,7 @@ fn table(text: &str, origin: &str) -> Result<Table, ProfileError> {
             origin: origin.to_owned(),
             line: before.matches('\n').count() + 1,
             column: before.rsplit('\n').next().unwrap_or_default().chars().count() + 1,
-            message: error.message().to_owned(),
+            message: short(error.message()),
         }
     })
 }
@@ -119,8 +119,8 @@ fn shape(table: &Table) -> Result<ProfileShape, Vec<Problem>> {
     }
 }
 
-/// Values that cannot be read are reported up to here: each costs another reading of the whole.
-const PROBLEMS_MAX: usize = 20;
+/// Values that cannot be read are reported up to here: each costs another reading of the whole. So are unknown keys.
+pub(super) const PROBLEMS_MAX: usize = 20;
 
 fn part(segment: &Segment) -> Option<String> {
     match segment {
@@ -266,6 +266,31 @@ mod tests {
                 loaded(&text, std::slice::from_ref(&deployed)).client.watchdog,
                 Duration::from_secs(75)
             );
+        }
+    }
+
+    #[test]
+    fn however_much_is_wrong_the_error_can_be_read() {
+        let unknown: String = (0..10_000).map(|n| format!("k{n} = 1\n")).collect();
+        let (long, deep) = ("x".repeat(10_000), "x.".repeat(5_000));
+        let faults = "[[fault]]\nkind = 'reset'\nat = '1h'\n".repeat(1_000);
+        for text in [
+            unknown,
+            format!("{long} = 1"),
+            format!("{deep}x = 1"),
+            format!("seed = \"{long}\""),
+            format!("{long} = 1\n{long} = 1"),
+            format!("{GOOD}\n{faults}"),
+        ] {
+            let error = refused(&text, &[]);
+            assert!(error.len() < 16_000, "{} bytes: {error:.300}", error.len());
+        }
+        let faults =
+            refused(&format!("{GOOD}\n{}", "[[fault]]\nkind = 'reset'\nat = '1h'\n".repeat(80)), &[]);
+        assert!(faults.ends_with("\n  and 30 more"), "{faults}");
+        for change in [format!("{long}={long}"), format!("phase.{long}.duration=1"), format!("seed.{long}=1")]
+        {
+            assert!(refused(GOOD, &[set(&change)]).len() < 2_000);
         }
     }
 

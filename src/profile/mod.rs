@@ -124,6 +124,8 @@ pub struct Embedded {
     pub client_watchdog: Option<Duration>,
     /// Life of an access token (documented: 1 h).
     pub token_lifetime: Duration,
+    /// `POST /v1/auth/token` gives tokens for a password (documented: off by default).
+    pub password_grant: bool,
     /// Frames that wait for one connection before further ones are dropped and counted (ours).
     pub send_queue: u32,
     /// Publishes per tenant and second before 429; `None`: no limit.
@@ -195,15 +197,23 @@ pub struct Auth {
     pub mode: AuthMode,
     /// HS256 key of a `dev-jwt` target that is not embedded (a path; the key never comes by flag).
     pub key_file: Option<String>,
+    /// CSV of identities: `tenant_id,username,password` or `tenant_id,access_token,refresh_token`.
+    pub credentials: Option<String>,
     /// First logins a second.
     pub login_rate: Rate,
 }
 
-/// Where tokens come from. DEPLOYMENTS adds `mock`, `password` and `tokens`.
+/// Where tokens come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthMode {
     /// Signed by the harness with the target's development key.
     DevJwt,
+    /// The password grant, for the users of a credentials file.
+    Password,
+    /// The tokens of a credentials file.
+    Tokens,
+    /// Any text: the server takes all for one user (documented: mode `mock`).
+    Mock,
 }
 
 /// `[population]`

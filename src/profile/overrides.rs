@@ -5,6 +5,7 @@ use std::time::Duration;
 use thiserror::Error;
 use toml::{Table, Value};
 
+use super::error::short;
 use super::keys::dotted;
 
 /// One change to what a profile's file says.
@@ -77,13 +78,22 @@ impl Override {
 #[derive(Clone, Debug, PartialEq, Error)]
 #[expect(missing_docs, reason = "the fields are the words that the messages are made of")]
 pub enum OverrideError {
-    #[error("--set {set}: write key.path=value, as in --set client.bridge=stream-first")]
+    #[error("--set {}: write key.path=value, as in --set client.bridge=stream-first", short(set))]
     NotKeyAndValue { set: String },
-    #[error("--set {key}: `{part}` is neither a number nor a name in [[{list}]], which has {known}")]
+    #[error(
+        "--set {}: `{}` is neither a number nor a name in [[{}]], which has {}",
+        short(key),
+        short(part),
+        short(list),
+        short(known)
+    )]
     NoElement { key: String, part: String, list: String, known: String },
-    #[error("--set {key}: `{above}` is a value, not a table")]
+    #[error("--set {}: `{}` is a value, not a table", short(key), short(above))]
     NotATable { key: String, above: String },
-    #[error("--set {key}: this protects deployments, and only the profile's file may say it: {instead}")]
+    #[error(
+        "--set {}: this protects deployments, and only the profile's file may say it: {instead}",
+        short(key)
+    )]
     OnlyInFile { key: String, instead: &'static str },
 }
 

@@ -227,6 +227,7 @@ section! {
         ping_misses: u32,
         client_watchdog: Option<Duration>,
         token_lifetime: Duration,
+        password_grant: bool,
         send_queue: u32,
         send_limit: Option<Rate>,
         retention: u32,
@@ -245,7 +246,12 @@ section! {
 
 section! {
     /// `[auth]`
-    AuthShape of Auth { mode: AuthMode, key_file: Option<String>, login_rate: Rate }
+    AuthShape of Auth {
+        mode: AuthMode,
+        key_file: Option<String>,
+        credentials: Option<String>,
+        login_rate: Rate,
+    }
 }
 
 section! {

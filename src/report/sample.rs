@@ -24,7 +24,7 @@ pub(crate) fn profile() -> Profile {
         shortens: Vec::new(),
         deployed_watchdog: Duration::from_secs(75),
         target: target(),
-        auth: Auth { mode: AuthMode::DevJwt, key_file: None, login_rate: Rate(200.0) },
+        auth: Auth { mode: AuthMode::DevJwt, key_file: None, credentials: None, login_rate: Rate(200.0) },
         population: Population {
             tenants: 2,
             clients: 100,
@@ -102,6 +102,7 @@ fn target() -> Target {
             ping_misses: 2,
             client_watchdog: None,
             token_lifetime: Duration::from_secs(3600),
+            password_grant: false,
             send_queue: 1_000,
             send_limit: None,
             retention: 100_000,

@@ -51,6 +51,18 @@ mod tests {
     use crate::session::{Action, Observation};
 
     #[test]
+    fn room_for_a_page_is_made_at_once() {
+        let mut outbox = Outbox::default();
+        outbox.reserve(300);
+        let room = outbox.capacity();
+        assert!((300..600).contains(&room), "{room}");
+        for _ in 0..300 {
+            outbox.push(Output::Action(Action::Pong));
+        }
+        assert_eq!(outbox.capacity(), room);
+    }
+
+    #[test]
     fn outputs_come_in_order_and_an_empty_outbox_holds_no_memory() {
         let mut outbox = Outbox::default();
         let (a, b, c) = (Action::Connect, Action::Pong, Action::Refresh);

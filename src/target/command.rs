@@ -12,10 +12,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
+use crate::plan::Population;
 use crate::profile::Profile;
 use crate::secret::Secret;
 
 use super::config::{Config, PlantedFault};
+use super::credentials;
 use super::process::{Embedded, ProcessError, SpawnOptions};
 
 /// What the command line adds to the profile.
@@ -23,6 +25,8 @@ use super::process::{Embedded, ProcessError, SpawnOptions};
 pub struct TargetOptions {
     /// Where to write, at the end, what the planted faults did.
     pub truth: Option<PathBuf>,
+    /// Where to write the identities of the profile's population with their passwords.
+    pub credentials: Option<PathBuf>,
     /// The port of the balancer, or without one that of the first pod; `None`: any.
     pub port: Option<u16>,
 }
@@ -33,6 +37,14 @@ pub enum TargetError {
     /// The truth file cannot be written.
     #[error("write the truth to {}", path.display())]
     Truth {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The credentials file cannot be written.
+    #[error("write the credentials to {}", path.display())]
+    Credentials {
         /// Its path.
         path: PathBuf,
         /// Why.
@@ -68,6 +80,10 @@ pub async fn run(profile: &Profile, options: TargetOptions) -> Result<(), Target
     let exe = env::current_exe().map_err(TargetError::Process)?;
     let mut target = Embedded::spawn(&exe, &config, SpawnOptions { log: None, port: options.port }).await?;
     let key_file = KeyFile::create(target.key()).map_err(TargetError::KeyFile)?;
+    if let Some(path) = options.credentials {
+        let written = credentials::write(&path, target.key(), &Population::new(&profile.population));
+        written.map_err(|source| TargetError::Credentials { path, source })?;
+    }
     announce(&target, key_file.path()).map_err(TargetError::Stdout)?;
     serve(&mut target, &config.faults, &mut interrupts).await?;
     if let Some(file) = truth_file {

@@ -24,6 +24,8 @@ pub struct Config {
     pub ping_misses: u32,
     /// Life of the access tokens that the target itself hands out.
     pub token_lifetime: Duration,
+    /// `POST /v1/auth/token` gives tokens for passwords.
+    pub password_grant: bool,
     /// Frames that wait for one connection; further ones are dropped and counted.
     pub send_queue: u32,
     /// Publishes per tenant and second; `None`: no limit.
@@ -49,6 +51,7 @@ impl Config {
             ping_interval: embedded.ping_interval,
             ping_misses: embedded.ping_misses,
             token_lifetime: embedded.token_lifetime,
+            password_grant: embedded.password_grant,
             send_queue: embedded.send_queue,
             send_limit: embedded.send_limit.map(|rate| rate.0),
             retention: embedded.retention,
@@ -114,6 +117,7 @@ impl Config {
             ping_interval: Duration::from_secs(30),
             ping_misses: 2,
             token_lifetime: Duration::from_secs(3600),
+            password_grant: false,
             send_queue: 8,
             send_limit: None,
             retention: 1000,

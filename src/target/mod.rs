@@ -28,6 +28,8 @@ mod truth;
 #[cfg(feature = "live")]
 pub mod command;
 #[cfg(feature = "live")]
+pub mod credentials;
+#[cfg(feature = "live")]
 pub mod part;
 #[cfg(feature = "live")]
 pub mod process;

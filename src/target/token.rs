@@ -48,8 +48,16 @@ pub fn mint(key: &Secret, tenant: &str, username: &str, issued_unix_s: u64, life
     }
 }
 
+/// The password of an identity of the target with this key (ours: it has no users of its own, and everybody who knows the
+/// key may be anybody).
+pub fn password_of(key: &Secret, tenant: &str, username: &str) -> Secret {
+    let place = Uuid::new_v5(&Uuid::NAMESPACE_OID, key.expose().as_bytes());
+    Secret::new(Uuid::new_v5(&place, format!("{tenant}\n{username}").as_bytes()).simple().to_string())
+}
+
 /// Checks and makes tokens on behalf of the target.
 pub(super) struct Signer {
+    key: Secret,
     encoding: EncodingKey,
     decoding: DecodingKey,
     validation: Validation,
@@ -63,9 +71,9 @@ impl Signer {
         validation.validate_exp = false;
         validation.validate_aud = false;
         validation.required_spec_claims.clear();
-        let key = key.expose().as_bytes();
-        let (encoding, decoding) = (EncodingKey::from_secret(key), DecodingKey::from_secret(key));
-        Self { encoding, decoding, validation, epoch_unix_s }
+        let bytes = key.expose().as_bytes();
+        let (encoding, decoding) = (EncodingKey::from_secret(bytes), DecodingKey::from_secret(bytes));
+        Self { key: key.clone(), encoding, decoding, validation, epoch_unix_s }
     }
 
     /// Who bears this token.
@@ -86,6 +94,19 @@ impl Signer {
             token_id: id_hash(&claims.jti),
             expires: Timestamp::ZERO + Duration::from_secs(life_left_s),
         })
+    }
+
+    /// Who signs in with this name (`username@tenant`, ours: the form has no place for a tenant) and password.
+    ///
+    /// # Errors
+    /// The name has no tenant, or the password is another.
+    pub(super) fn login(&self, name: &str, password: &str) -> Result<Caller, TokenTrouble> {
+        let (username, tenant) = name.rsplit_once('@').ok_or(TokenTrouble::Invalid)?;
+        if password_of(&self.key, tenant, username).expose() != password {
+            return Err(TokenTrouble::Invalid);
+        }
+        let (tenant, username) = (tenant.into(), username.into());
+        Ok(Caller { tenant, username, token_id: 0, expires: Timestamp::MAX })
     }
 
     /// A token for the same identity, with this id, good for `life` from `now`.

@@ -9,10 +9,16 @@ use serde_json::Value;
 use super::Position;
 use crate::secret::Secret;
 
+/// Ids and names are kept for as long as the run lasts, and no server has longer ones (ours; a UUID has 36 bytes).
+pub const ID_MAX: usize = 256;
+
+/// A token that is longer fits into no header (ours).
+const TOKEN_MAX: usize = 16 * 1024;
+
 /// The answer to a publish; neither field is to be relied on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Created {
-    /// `data.id`
+    /// `data.id`, unless it is longer than [`ID_MAX`].
     pub id: Option<Box<str>>,
     /// `data.stream_position`
     pub position: Option<Position>,
@@ -47,6 +53,9 @@ pub enum ReplyError {
     /// A field that must be there is absent or of another shape.
     #[error("it has no {0}")]
     Missing(&'static str),
+    /// A field that is kept is longer than anything that makes sense.
+    #[error("its {0} is too long")]
+    TooLong(&'static str),
 }
 
 impl Created {
@@ -54,7 +63,7 @@ impl Created {
     pub fn parse(body: &[u8]) -> Self {
         let Ok(answer) = Answer::parse(body) else { return Self::default() };
         Self {
-            id: answer.text("id").ok().map(Into::into),
+            id: answer.short("id", ID_MAX).ok().map(Into::into),
             position: answer.data().get("stream_position").and_then(Value::as_u64),
         }
     }
@@ -64,12 +73,12 @@ impl TokenReply {
     /// Reads a token answer, wrapped in `data` or bare: the pages disagree.
     ///
     /// # Errors
-    /// When it is not JSON or has no `access_token`.
+    /// When it is not JSON, has no `access_token`, or a token that is too long.
     pub fn parse(body: &[u8]) -> Result<Self, ReplyError> {
         let answer = Answer::parse(body)?;
         Ok(Self {
-            access: Secret::new(answer.text("access_token")?),
-            refresh: answer.text("refresh_token").ok().map(Secret::new),
+            access: Secret::new(answer.short("access_token", TOKEN_MAX)?),
+            refresh: answer.optional("refresh_token", TOKEN_MAX)?.map(Secret::new),
             life: answer
                 .data()
                 .get("expires_in")
@@ -83,12 +92,12 @@ impl Registered {
     /// Reads `{"data":{"participant_id":…,"tenant_id":…}}`, or the same bare.
     ///
     /// # Errors
-    /// When it is not JSON or lacks one of the two.
+    /// When it is not JSON, lacks one of the two, or one is longer than [`ID_MAX`].
     pub fn parse(body: &[u8]) -> Result<Self, ReplyError> {
         let answer = Answer::parse(body)?;
         Ok(Self {
-            participant_id: answer.text("participant_id")?.into(),
-            tenant_id: answer.text("tenant_id")?.into(),
+            participant_id: answer.short("participant_id", ID_MAX)?.into(),
+            tenant_id: answer.short("tenant_id", ID_MAX)?.into(),
         })
     }
 }
@@ -96,9 +105,9 @@ impl Registered {
 /// Reads the id of a new room, `data.id`.
 ///
 /// # Errors
-/// When the answer is not JSON or has no `id`.
+/// When the answer is not JSON or has no `id`, or one longer than [`ID_MAX`].
 pub fn room_id(body: &[u8]) -> Result<Box<str>, ReplyError> {
-    Answer::parse(body)?.text("id").map(Into::into)
+    Answer::parse(body)?.short("id", ID_MAX).map(Into::into)
 }
 
 /// Reads `error.code` of a failure, if it is one of ScaiWave's own (`SW_…`); cut at 64 bytes.
@@ -119,12 +128,18 @@ impl Answer {
         self.0.get("data").filter(|data| data.is_object()).unwrap_or(&self.0)
     }
 
-    fn text(&self, key: &'static str) -> Result<&str, ReplyError> {
-        self.data()
-            .get(key)
-            .and_then(Value::as_str)
-            .filter(|text| !text.is_empty())
-            .ok_or(ReplyError::Missing(key))
+    /// A text that must be there and is not longer than `most` bytes.
+    fn short(&self, key: &'static str, most: usize) -> Result<&str, ReplyError> {
+        self.optional(key, most)?.ok_or(ReplyError::Missing(key))
+    }
+
+    /// A text that may be absent; an empty one is.
+    fn optional(&self, key: &'static str, most: usize) -> Result<Option<&str>, ReplyError> {
+        let text = self.data().get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+        if text.is_some_and(|text| text.len() > most) {
+            return Err(ReplyError::TooLong(key));
+        }
+        Ok(text)
     }
 }
 
@@ -175,6 +190,28 @@ mod tests {
         );
         assert_eq!(room_id(br#"{"data":{"id":"r"}}"#), Ok("r".into()));
         assert_eq!(room_id(br#"{"data":{"id":""}}"#), Err(ReplyError::Missing("id")));
+    }
+
+    #[test]
+    fn what_is_kept_has_a_longest_length() {
+        let id = |length: usize| {
+            format!(r#"{{"data":{{"id":"{0}","participant_id":"{0}","tenant_id":"t"}}}}"#, "x".repeat(length))
+        };
+        let (good, long) = (id(ID_MAX), id(ID_MAX + 1));
+        assert_eq!(Created::parse(good.as_bytes()).id.map(|id| id.len()), Some(ID_MAX));
+        assert_eq!(Created::parse(long.as_bytes()).id, None);
+        assert_eq!(room_id(good.as_bytes()).map(|id| id.len()), Ok(ID_MAX));
+        assert_eq!(room_id(long.as_bytes()), Err(ReplyError::TooLong("id")));
+        assert_eq!(Registered::parse(long.as_bytes()), Err(ReplyError::TooLong("participant_id")));
+        let tokens = |access, refresh| {
+            let (access, refresh) = ("a".repeat(access), "r".repeat(refresh));
+            let body = format!(r#"{{"access_token":"{access}","refresh_token":"{refresh}"}}"#);
+            TokenReply::parse(body.as_bytes()).map(|reply| reply.refresh.map(|token| token.expose().len()))
+        };
+        assert_eq!(tokens(TOKEN_MAX, TOKEN_MAX), Ok(Some(TOKEN_MAX)));
+        assert_eq!(tokens(TOKEN_MAX + 1, 1), Err(ReplyError::TooLong("access_token")));
+        assert_eq!(tokens(1, TOKEN_MAX + 1), Err(ReplyError::TooLong("refresh_token")));
+        assert_eq!(tokens(1, 0), Ok(None));
     }
 
     #[test]

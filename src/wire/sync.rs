@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::de::{MapAccess, SeqAccess};
+use serde::de::{IgnoredAny, MapAccess, SeqAccess};
 
 use super::frame::MESSAGE;
 use super::lenient::{Flag, Key, Take, Taken, Text, Whole, skip, value};
@@ -36,6 +36,10 @@ pub struct SyncEvent<'a> {
     pub stamp: Option<RawStamp<'a>>,
 }
 
+/// A page has no more entries (ours: twenty times the documented highest `limit`). What is kept of an event can be many
+/// times its text, so the bound on the answer's size is not enough.
+pub const ROWS_MAX: usize = 10_000;
+
 /// Why an answer is no page; completes "failed to read a page: …".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PageError {
@@ -48,6 +52,9 @@ pub enum PageError {
     /// `has_more` is absent or no flag: without it nobody knows whether the page is the last one.
     #[error("the answer does not say whether there is more")]
     NoHasMore,
+    /// Far more events than anybody asks for: [`ROWS_MAX`].
+    #[error("the answer has more events than any page")]
+    TooManyEvents,
     /// `next_cursor` is there and neither a position, nor one as a text, nor null.
     #[error("next_cursor is not a position")]
     BadCursor,
@@ -77,6 +84,9 @@ impl<'a> SyncPage<'a> {
 
     fn assemble(rows: Option<Rows<'a>>, paging: Paging) -> Result<Self, PageError> {
         let rows = rows.ok_or(PageError::NoEvents)?;
+        if rows.too_many {
+            return Err(PageError::TooManyEvents);
+        }
         let next_cursor = match paging.next_cursor {
             Cursor::Absent => None,
             Cursor::At(position) => Some(position),
@@ -196,16 +206,21 @@ impl<'a> Take<'a> for Cursor {
 struct Rows<'a> {
     events: Vec<SyncEvent<'a>>,
     malformed: u32,
+    too_many: bool,
 }
 
 impl<'a> Rows<'a> {
     fn read<A: SeqAccess<'a>>(mut seq: A) -> Result<Self, A::Error> {
         let mut rows = Self::default();
-        while let Some(Taken(Row(row))) = seq.next_element()? {
-            match row {
-                Some(event) => rows.events.push(event),
-                None => rows.malformed = rows.malformed.saturating_add(1),
+        for _ in 0..ROWS_MAX {
+            match seq.next_element()? {
+                Some(Taken(Row(Some(event)))) => rows.events.push(event),
+                Some(Taken(Row(None))) => rows.malformed += 1,
+                None => return Ok(rows),
             }
+        }
+        while seq.next_element::<IgnoredAny>()?.is_some() {
+            rows.too_many = true;
         }
         Ok(rows)
     }
@@ -308,6 +323,17 @@ mod tests {
         assert_eq!(error(r#"{"events":[],"has_more":false}"#), PageError::NoEvents);
         assert_eq!(error(r#"{"data":{"events":[]}}"#), PageError::NoHasMore);
         assert_eq!(error(r#"{"data":{"events":[],"has_more":"no"}}"#), PageError::NoHasMore);
+    }
+
+    #[test]
+    fn a_page_with_far_more_events_than_were_asked_for_is_none() {
+        let page = |rows: usize| {
+            let rows = vec!["{\"event_type\":\"\"},7"; rows / 2].join(",");
+            SyncPage::parse(format!(r#"{{"data":{{"events":[{rows}],"has_more":false}}}}"#).as_bytes())
+                .map(|page| (page.events.len(), page.malformed as usize))
+        };
+        assert_eq!(page(ROWS_MAX), Ok((ROWS_MAX / 2, ROWS_MAX / 2)));
+        assert_eq!(page(ROWS_MAX + 2), Err(PageError::TooManyEvents));
     }
 
     #[test]

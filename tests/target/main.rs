@@ -400,6 +400,7 @@ fn config() -> Config {
         ping_interval: Duration::from_secs(30),
         ping_misses: 2,
         token_lifetime: Duration::from_secs(3600),
+        password_grant: false,
         send_queue: 256,
         send_limit: None,
         retention: 10_000,

@@ -307,3 +307,65 @@ impl Past {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: u64) -> Timestamp {
+        Timestamp::from_secs(secs)
+    }
+
+    fn bridge(requests: usize) -> Box<Bridge> {
+        Box::new(Bridge { poll: true, requests: vec![(at(1), 7); requests] })
+    }
+
+    /// How many requests each piece holds, and since when it is there.
+    fn pieces(past: &Past) -> Vec<(u64, usize)> {
+        let requests = |item: &Item| match item {
+            Item::Bridge(bridge) => bridge.requests.len(),
+            _ => 0,
+        };
+        past.items.iter().map(|(at, item)| (at.as_nanos() / 1_000_000_000, requests(item))).collect()
+    }
+
+    #[test]
+    fn polls_in_a_row_are_one_piece_up_to_a_number_of_requests() {
+        let mut past = Past::default();
+        for (secs, requests) in [(1, 128), (2, 128), (3, 1), (4, 255), (5, 200), (6, 57)] {
+            assert!(!past.add_bridge(at(secs), bridge(requests)));
+        }
+        assert_eq!(pieces(&past), [(2, 256), (4, 256), (5, 200), (6, 57)]);
+        past.add(at(7), Item::Connection { hello: at(6), proved: at(7) });
+        past.add_bridge(at(8), bridge(1));
+        assert_eq!(pieces(&past)[3..], [(6, 57), (7, 0), (8, 1)]);
+    }
+
+    #[test]
+    fn pieces_go_when_they_are_old_or_too_many_and_give_their_memory_back() {
+        let mut past = Past::default();
+        for secs in 0..Past::ITEMS as u64 {
+            assert!(!past.add(at(secs), Item::Connection { hello: at(0), proved: at(secs) }));
+        }
+        assert!(past.add(at(100), Item::Connection { hello: at(0), proved: at(100) }));
+        assert_eq!((past.items.len(), pieces(&past)[0].0), (Past::ITEMS, 1));
+        past.forget(at(5));
+        assert_eq!((past.items.len(), pieces(&past)[0].0), (Past::ITEMS - 4, 5), "not before, but at 5 s");
+        past.forget(at(100));
+        assert_eq!((past.items.len(), past.items.capacity() > 0), (1, true));
+        past.forget(at(101));
+        assert_eq!(past.items.capacity(), 0);
+    }
+
+    #[test]
+    fn of_very_many_requests_of_one_bridge_the_last_one_stands_for_all_that_follow() {
+        let mut client = Client::default();
+        for since in 0..1000 {
+            client.requested(at(since), since);
+        }
+        let requests = client.open.expect("a bridge is open").requests;
+        assert_eq!((requests.len(), requests[0].1, requests[254].1), (Past::REQUESTS, 0, 254));
+        assert_eq!(requests[255], (at(999), 999));
+        assert_eq!((client.past.position, client.last_request), (999, Some(at(999))));
+    }
+}

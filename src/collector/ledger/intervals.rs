@@ -153,6 +153,15 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn what_is_appended_joins_what_reaches_up_to_it() {
+        let mut intervals = Intervals::default();
+        for (from, n) in [(3, 3), (4, 6), (9, 10), (11, 11)] {
+            intervals.append(from, n);
+        }
+        assert_eq!(intervals.0, [(3, 7), (10, 12)]);
+    }
+
     proptest! {
         #[test]
         fn intervals_are_a_set(steps in prop::collection::vec((any::<bool>(), 0u32..40), 0..200)) {
@@ -161,6 +170,7 @@ mod tests {
                 if add { intervals.insert(n); set.insert(n); } else { intervals.remove(n); set.remove(&n); }
                 prop_assert_eq!(intervals.numbers(), set.iter().copied().collect::<Vec<_>>());
                 prop_assert!(intervals.0.windows(2).all(|pair| pair[0].1 < pair[1].0));
+                prop_assert!(intervals.0.iter().all(|(from, to)| from < to), "{:?}", intervals);
                 prop_assert_eq!(intervals.contains(n), set.contains(&n));
             }
         }
@@ -186,10 +196,15 @@ mod tests {
                         map.retain(|n, marks| { *marks |= 1 << (n % 3); n % 5 != step });
                     }
                 }
+                prop_assert!(gaps.0.iter().all(|gap| gap.from < gap.to), "{:?}", gaps);
+                prop_assert_eq!(gaps.is_empty(), map.is_empty());
                 let mut listed = Vec::new();
                 gaps.review(|n, marks| { listed.push((n, marks)); Some(marks) });
                 prop_assert_eq!(listed, map.clone().into_iter().collect::<Vec<_>>());
                 prop_assert_eq!(gaps.count(), map.len() as u64);
+                // A look joins what lies side by side and is equally marked.
+                let apart = |pair: &[Gap]| pair[0].to < pair[1].from || pair[0].marks != pair[1].marks;
+                prop_assert!(gaps.0.windows(2).all(apart), "{:?}", gaps);
             }
         }
     }

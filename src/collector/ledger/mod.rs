@@ -490,7 +490,7 @@ impl Ledger {
     /// What the proofs need to know of an event.
     fn facts(&self, room: u32, record: &Record) -> Facts {
         let (low, high) = match record.position {
-            0 => (record.floor + 1, self.position_ceiling(room, record)),
+            0 => (record.floor.saturating_add(1), self.position_ceiling(room, record)),
             position => (position, position),
         };
         Facts { sent: record.sent, acked: record.acked, low, high }
@@ -521,3 +521,6 @@ impl Record {
         first
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,7 +70,8 @@ impl Ledger {
             room.advance(Timestamp::MAX, self.rules.lateness_bound, usize::MAX);
         }
         self.doubtful.clear();
-        self.sweep(now);
+        // Not a sweep: of what has only now an end, nothing may be forgotten before it is judged.
+        self.look(now);
         for client in 0..self.people.clients() {
             // Nothing more is asked of the connection: what it has proved so far is all that it will.
             let live = self.clients[client as usize].live;

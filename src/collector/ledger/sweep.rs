@@ -25,6 +25,11 @@ impl Ledger {
         for room in &mut self.rooms {
             room.advance(now, self.rules.lateness_bound, self.rules.window);
         }
+        self.look(now);
+    }
+
+    /// Judges what is open by what is known.
+    pub(super) fn look(&mut self, now: Timestamp) {
         self.ask_for_doubtful(now);
         // A piece of evidence may speak about an event until that has an outcome and has become late.
         let keep = self.rules.outcome_within + self.rules.lateness_bound * 2 + Duration::from_secs(30);

@@ -627,3 +627,25 @@ fn a_wrong_way_to_the_target_is_told_with_its_form() {
     ];
     assert_eq!(wrong(&good), [""; 0]);
 }
+
+#[test]
+fn a_way_to_sign_in_that_cannot_work_is_refused() {
+    let deployed = "target.url=https://chat.example.com";
+    let password = ["auth.mode=password", "auth.credentials=people.csv"];
+    for (sets, words) in [
+        (&[deployed, "auth.mode=password"][..], "is missing: it names the CSV"),
+        (&["auth.mode=tokens", "auth.credentials=people.csv"], "is for a deployment"),
+        (&[deployed, "auth.credentials=people.csv"], "is not read when auth.mode is \"dev-jwt\""),
+        (
+            &[deployed, password[0], password[1], "auth.key_file=key"],
+            "is not read when auth.mode is \"password\"",
+        ),
+        (&[deployed, "auth.mode=mock"], "every token is the same user"),
+        (&[deployed, "auth.mode=pasword"], "`password`"),
+    ] {
+        let found = wrong(sets).join("\n");
+        assert!(found.contains(words), "{sets:?}: {found}");
+    }
+    assert_eq!(wrong(&[deployed, password[0], password[1]]), [""; 0]);
+    assert_eq!(wrong(&[deployed, "auth.mode=mock", "population.clients=1", "population.tenants=1"]), [""; 0]);
+}

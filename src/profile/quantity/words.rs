@@ -40,7 +40,9 @@ words! {
     BalancerMode: "\"proxy\" or \"direct\"" { Proxy = "proxy", Direct = "direct" }
     Sticky: "\"none\", \"cookie\" or \"token\"" { None = "none", Cookie = "cookie", Token = "token" }
     Family: "\"any\", \"ipv4\" or \"ipv6\"" { Any = "any", Ipv4 = "ipv4", Ipv6 = "ipv6" }
-    AuthMode: "\"dev-jwt\"" { DevJwt = "dev-jwt" }
+    AuthMode: "\"dev-jwt\", \"password\", \"tokens\" or \"mock\"" {
+        DevJwt = "dev-jwt", Password = "password", Tokens = "tokens", Mock = "mock",
+    }
     TrafficStart: "\"phase\" or \"all-live\"" { Phase = "phase", AllLive = "all-live" }
     Arrivals: "\"even\" or \"poisson\"" { Even = "even", Poisson = "poisson" }
     ClientStart: "\"marker\" or \"zero\"" { Marker = "marker", Zero = "zero" }

@@ -237,3 +237,14 @@ fn only_messages_of_a_page_arrive_and_what_cannot_be_read_is_counted() {
     let odd = bench.observations().into_iter().filter(|fact| *fact == Observation::Odd(Oddity::Malformed));
     assert_eq!(odd.count(), 2);
 }
+
+#[test]
+fn a_page_takes_room_for_its_own_events_and_little_more() {
+    let mut bench = cut(documented());
+    let id = bench.sync_id();
+    let event = SyncEvent { position: Some(101), is_message: true, ..SyncEvent::default() };
+    let page = SyncPage { events: vec![event; 300], ..SyncPage::default() };
+    bench.session.handle(bench.now, Input::Synced { id, page: &page });
+    let room = bench.session.outbox.capacity();
+    assert!((300..600).contains(&room), "{room}");
+}

@@ -33,10 +33,12 @@ fn hello_tells_who_answered_and_how_fast() {
 
 #[test]
 fn a_hello_after_2_s_is_slow_and_after_the_deadline_there_is_none() {
-    let mut bench = opened();
-    bench.pass(Duration::from_millis(2_001));
-    bench.hello();
-    assert!(matches!(&bench.observations()[0], Observation::Hello { info, .. } if info.slow));
+    for (millis, slow) in [(2_000, false), (2_001, true)] {
+        let mut bench = opened();
+        bench.pass(Duration::from_millis(millis));
+        bench.hello();
+        assert!(matches!(&bench.observations()[0], Observation::Hello { info, .. } if info.slow == slow));
+    }
 
     let mut bench = opened();
     bench.secs(5);

@@ -3,6 +3,7 @@
 mod any_input;
 mod bridging;
 mod connecting;
+mod judging;
 mod offline;
 mod restarts;
 mod retrying;

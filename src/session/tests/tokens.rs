@@ -50,6 +50,26 @@ fn a_refresh_that_fails_while_live_is_tried_again_and_cuts_nothing() {
 }
 
 #[test]
+fn a_live_client_waits_5_percent_of_the_tokens_life_before_it_asks_again() {
+    let moment = Duration::from_millis(1);
+    for (life, pause) in [(10, 1), (60, 3), (3600, 30)] {
+        let life = Duration::from_secs(life);
+        let mut bench = Bench::with_token(documented(), TokenLife { issued: Timestamp::ZERO, life });
+        bench.order(Order::Start);
+        bench.goes_live();
+        while refreshes(&bench) == 0 {
+            bench.say(Input::Ping { late: false });
+            bench.secs(1);
+        }
+        bench.say(Input::RefreshFailed { refused: false });
+        bench.pass(Duration::from_secs(pause) - moment);
+        assert_eq!(refreshes(&bench), 1, "{life:?}");
+        bench.pass(moment);
+        assert_eq!(refreshes(&bench), 2, "{life:?}");
+    }
+}
+
+#[test]
 fn an_attempt_refreshes_first_when_it_is_due() {
     let mut bench = Bench::live(documented());
     for _ in 0..100 {

@@ -71,18 +71,36 @@ impl Backend {
             used.pop_front();
         }
         used.push_back(caller.token_id);
-        Ok(Grant {
+        Ok(self.grant())
+    }
+
+    /// `POST /v1/auth/token`, for whoever knew the password.
+    ///
+    /// # Errors
+    /// The identity is refused.
+    pub fn login(&mut self, now: Timestamp, pod: u32, caller: &Caller) -> Result<Grant, ApiError> {
+        self.admit(now, pod, caller)?;
+        Ok(self.grant())
+    }
+
+    /// Whether the password grant is on.
+    pub fn gives_for_passwords(&self) -> bool {
+        self.config.password_grant
+    }
+
+    fn grant(&mut self) -> Grant {
+        Grant {
             access: self.ids.uuid(),
             access_life: self.config.token_lifetime,
             refresh: self.ids.uuid(),
             refresh_life: REFRESH_LIFE,
-        })
+        }
     }
 }
 
 /// Used refresh tokens that are remembered for one identity (ours): two places that refresh one identity in
 /// turn are caught, and nothing grows with the length of a run.
-const USED_REFRESH_KEPT: usize = 8;
+const USED_REFRESH_KEPT: usize = 32;
 
 /// Ours: the life of a refresh token is not documented.
 const REFRESH_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);

@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use url::form_urlencoded;
 use uuid::Uuid;
 
+use super::super::backend::Grant;
 use super::super::caller::Caller;
 use super::super::error::ApiError;
 use super::super::event::Content;
@@ -23,6 +24,7 @@ use super::auth;
 use super::reply::{self, Reply};
 use super::route::{Endpoint, Route};
 use super::shared::Shared;
+use crate::time::Timestamp;
 
 /// Answers everything but the stream.
 ///
@@ -95,8 +97,7 @@ pub(super) async fn answer(
             Ok(reply::registered(&registered))
         }
         Endpoint::Refresh => refresh(shared, pod, &read(body).await?),
-        // Documented as off by default for a tenant, and the target has nobody to switch it on.
-        Endpoint::Token => Err(ApiError::GRANT_OFF),
+        Endpoint::Token => login(shared, pod, &read(body).await?),
         Endpoint::Health => Ok(reply::data(HealthJson { status: "ok" })),
         Endpoint::Metrics => {
             let text = shared.with(|backend, _| backend.metrics_text(pod)).ok_or(ApiError::POD_DOWN)?;
@@ -125,16 +126,42 @@ fn refresh(shared: &Shared, pod: u32, body: &[u8]) -> Result<Reply, ApiError> {
     let body: RefreshBody<'_> = json(body)?;
     let caller = shared.signer.check(&body.refresh_token, TokenType::Refresh).map_err(auth::refusal)?;
     let (grant, now) = shared.with(|backend, now| (backend.refresh(now, pod, &caller), now));
-    let grant = grant?;
-    let issue = |typ, jti, life| shared.signer.issue(&caller, typ, jti, now, life);
+    grant.map(|grant| pair(shared, &caller, grant, now))
+}
+
+/// The password grant (documented: off by default per tenant, then 403).
+fn login(shared: &Shared, pod: u32, body: &[u8]) -> Result<Reply, ApiError> {
+    let (mut grant_type, mut username, mut password) = (String::new(), String::new(), String::new());
+    for (key, value) in form_urlencoded::parse(body) {
+        match &*key {
+            "grant_type" => grant_type = value.into_owned(),
+            "username" => username = value.into_owned(),
+            "password" => password = value.into_owned(),
+            _ => {}
+        }
+    }
+    if grant_type != "password" {
+        return Err(ApiError::BAD_REQUEST);
+    }
+    if !shared.with(|backend, _| backend.gives_for_passwords()) {
+        return Err(ApiError::GRANT_OFF);
+    }
+    let caller = shared.signer.login(&username, &password);
+    let caller = caller.map_err(auth::refusal)?;
+    let (grant, now) = shared.with(|backend, now| (backend.login(now, pod, &caller), now));
+    grant.map(|grant| pair(shared, &caller, grant, now))
+}
+
+fn pair(shared: &Shared, caller: &Caller, grant: Grant, now: Timestamp) -> Reply {
+    let issue = |typ, jti, life| shared.signer.issue(caller, typ, jti, now, life);
     let access = issue(TokenType::Access, grant.access, grant.access_life);
     let refresh = issue(TokenType::Refresh, grant.refresh, grant.refresh_life);
-    Ok(reply::data(TokenJson {
+    reply::data(TokenJson {
         access_token: access.expose(),
         refresh_token: refresh.expose(),
         token_type: "Bearer",
         expires_in: grant.access_life.as_secs_f64().ceil() as u64,
-    }))
+    })
 }
 
 fn caller(shared: &Shared, headers: &HeaderMap) -> Result<Caller, ApiError> {

@@ -17,6 +17,7 @@ use crate::driver::clock::Clock;
 use crate::driver::cookies::Cookies;
 use crate::driver::endpoint::Endpoint;
 use crate::driver::fleet::{Birth, Fleet};
+use crate::driver::identities::Identities;
 use crate::driver::line::Line;
 use crate::driver::minter::Minter;
 use crate::driver::preflight::{
@@ -27,10 +28,10 @@ use crate::driver::publisher::Publisher;
 use crate::driver::route::{self, Route};
 use crate::driver::store::{self, Store};
 use crate::driver::strain::Probe;
-use crate::driver::tokens::Tokens;
+use crate::driver::tokens::{Source, Tokens};
 use crate::plan::{Population, Shard};
 use crate::profile::quantity::Rate;
-use crate::profile::{ClientStart, Profile};
+use crate::profile::{AuthMode, ClientStart, Profile};
 use crate::report::RunInfo;
 use crate::report::directory::RunDirectory;
 use crate::report::run::{RunError, RunObserver, RunOptions};
@@ -122,7 +123,8 @@ pub(super) async fn prepare(
     let provisioned = provisioned.await.map_err(RunError::preflight)?;
 
     let Provisioned { rooms, participants, tenants, positions } = provisioned;
-    let names = Names { tenants, rooms: rooms.to_vec(), participants };
+    let usernames = line.tokens.usernames();
+    let names = Names { tenants, rooms: rooms.to_vec(), participants, usernames };
     let setup = Setup {
         profile: Arc::clone(&profile),
         run,
@@ -174,14 +176,9 @@ fn line_to_target(
     ground: &Ground,
     probe: &Rc<Probe>,
 ) -> Result<Rc<Line>, RunError> {
-    let key = match ground.key() {
-        Some(key) => key,
-        None => key_from_file(profile.auth.key_file.as_deref()).map_err(RunError::preflight)?,
-    };
-    let lifetime = profile.target.embedded.token_lifetime;
-    let minter = Minter::new(&key, run, population.clone(), clock.epoch_unix_s(), lifetime);
+    let source = source_of_tokens(profile, population, run, clock, ground)?;
     let tokens =
-        Tokens::new(clock, minter, agent.clone(), profile.client.sync_deadline, population.clients());
+        Tokens::new(clock, source, agent.clone(), profile.client.sync_deadline, population.clients());
     Ok(Rc::new(Line {
         clock,
         agent,
@@ -193,6 +190,29 @@ fn line_to_target(
         connect_deadline: profile.client.connect_deadline,
         sync_deadline: profile.client.sync_deadline,
     }))
+}
+
+fn source_of_tokens(
+    profile: &Profile,
+    population: &Population,
+    run: Uuid,
+    clock: Clock,
+    ground: &Ground,
+) -> Result<Source, RunError> {
+    match (profile.auth.mode, &profile.auth.credentials) {
+        (AuthMode::Mock, _) => return Ok(Source::Mock(run.simple().to_string())),
+        (mode @ (AuthMode::Password | AuthMode::Tokens), Some(path)) => {
+            let identities = Identities::load(path.as_ref(), mode, population);
+            return identities.map(Source::Identities).map_err(RunError::preflight);
+        }
+        (AuthMode::DevJwt | AuthMode::Password | AuthMode::Tokens, _) => {}
+    }
+    let key = match ground.key() {
+        Some(key) => key,
+        None => key_from_file(profile.auth.key_file.as_deref()).map_err(RunError::preflight)?,
+    };
+    let lifetime = profile.target.embedded.token_lifetime;
+    Ok(Source::Minted(Minter::new(&key, run, population.clone(), clock.epoch_unix_s(), lifetime)))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the key comes from a private file, never by flag")]

@@ -91,6 +91,72 @@ impl Drop for Running {
     }
 }
 
+/// A configuration as it is shipped in `deploy`, with this test's three pods, certificate and port in it.
+struct Shipped {
+    text: &'static str,
+    replace: Vec<(String, String)>,
+}
+
+impl Shipped {
+    fn new(text: &'static str, pods: &Pods) -> Self {
+        assert_eq!(pods.addresses.len(), 3, "as many as the shipped files have");
+        let pods = (1..).zip(&pods.addresses);
+        let replace =
+            pods.map(|(number, address)| (format!("pod-{number}.example.com:8000"), address.clone()));
+        Self { text, replace: replace.collect() }
+    }
+
+    fn put(mut self, there: &str, here: &Path) -> Self {
+        self.replace.push((there.to_owned(), here.display().to_string()));
+        self
+    }
+
+    fn on(&self, there: &str, port: u16) -> String {
+        let listen = (there.to_owned(), format!("127.0.0.1:{port}"));
+        self.replace.iter().chain([&listen]).fold(self.text.to_owned(), |text, (there, here)| {
+            assert!(text.contains(there), "the shipped file has no {there}");
+            text.replace(there, here)
+        })
+    }
+}
+
+/// nginx as `deploy/nginx.conf` has it.
+pub(crate) struct ShippedNginx(Shipped);
+
+impl ShippedNginx {
+    pub(crate) fn new(pods: &Pods, certificate: &Certificate) -> Self {
+        let shipped = Shipped::new(include_str!("../../deploy/nginx.conf"), pods)
+            .put("/etc/ssl/certs/chat.example.com.pem", &certificate.path())
+            .put("/etc/ssl/private/chat.example.com.key", &certificate.key());
+        Self(shipped)
+    }
+}
+
+impl Balancer for ShippedNginx {
+    fn command(&self, port: u16, place: &Path) -> Command {
+        nginx(place, "", &self.0.on("443", port))
+    }
+}
+
+/// HAProxy as `deploy/haproxy.cfg` has it.
+pub(crate) struct ShippedHaproxy(Shipped);
+
+impl ShippedHaproxy {
+    pub(crate) fn new(pods: &Pods, certificate: &Certificate) -> Self {
+        let shipped = Shipped::new(include_str!("../../deploy/haproxy.cfg"), pods)
+            .put("/etc/ssl/private/chat.example.com.pem", &certificate.both())
+            // Two descriptors a connection, and this machine may not have so many.
+            .put("maxconn 20000", Path::new("maxconn 4000"));
+        Self(shipped)
+    }
+}
+
+impl Balancer for ShippedHaproxy {
+    fn command(&self, port: u16, place: &Path) -> Command {
+        haproxy(place, &self.0.on(":443", port))
+    }
+}
+
 /// nginx in front of pods.
 pub(crate) struct Nginx {
     upstream: String,
@@ -132,24 +198,8 @@ impl Balancer for Nginx {
     fn command(&self, port: u16, place: &Path) -> Command {
         let Self { upstream, tls, name, main } = self;
         let listen = if tls.is_empty() { "" } else { " ssl" };
-        let directory = place.display();
-        let text = format!(
-            r#"daemon off;
-worker_processes 1;
-{user}
-pid {directory}/pid;
-error_log {directory}/error.log;
-{main}
-events {{ worker_connections 8192; }}
-http {{
-  log_format told 'from=$remote_addr host=$host test=$http_x_test_run status=$status';
-  access_log {directory}/access.log told;
-  client_body_temp_path {directory}/body;
-  proxy_temp_path {directory}/proxy;
-  fastcgi_temp_path {directory}/fastcgi;
-  uwsgi_temp_path {directory}/uwsgi;
-  scgi_temp_path {directory}/scgi;
-  map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
+        let http = format!(
+            r#"  map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
   upstream pods {{
 {upstream}    keepalive 64;
   }}
@@ -167,16 +217,39 @@ http {{
       proxy_send_timeout 90s;
     }}
   }}
-}}
-"#,
-            user = if is_root() { "user root;" } else { "" },
+"#
         );
-        let path = place.join("nginx.conf");
-        fs::write(&path, text).expect("written");
-        let mut command = Command::new(program("nginx"));
-        command.arg("-e").arg(place.join("error.log")).arg("-p").arg(place).arg("-c").arg(path);
-        command
+        nginx(place, main, &http)
     }
+}
+
+/// nginx with this in its `http`, and nothing outside of `place`.
+fn nginx(place: &Path, main: &str, http: &str) -> Command {
+    let (directory, user) = (place.display(), if is_root() { "user root;" } else { "" });
+    let text = format!(
+        r#"daemon off;
+worker_processes 1;
+{user}
+pid {directory}/pid;
+error_log {directory}/error.log;
+{main}
+events {{ worker_connections 8192; }}
+http {{
+  log_format told 'from=$remote_addr host=$host test=$http_x_test_run status=$status';
+  access_log {directory}/access.log told;
+  client_body_temp_path {directory}/body;
+  proxy_temp_path {directory}/proxy;
+  fastcgi_temp_path {directory}/fastcgi;
+  uwsgi_temp_path {directory}/uwsgi;
+  scgi_temp_path {directory}/scgi;
+{http}}}
+"#
+    );
+    let path = place.join("nginx.conf");
+    fs::write(&path, text).expect("written");
+    let mut command = Command::new(program("nginx"));
+    command.arg("-e").arg(place.join("error.log")).arg("-p").arg(place).arg("-c").arg(path);
+    command
 }
 
 /// HAProxy in front of pods.
@@ -208,12 +281,16 @@ impl Balancer for Haproxy {
              timeout server 90s\n  timeout tunnel 90s\nfrontend stream\n  bind 127.0.0.1:{port}{tls}\n  \
              default_backend pods\nbackend pods\n  balance roundrobin\n{servers}"
         );
-        let path = place.join("haproxy.cfg");
-        fs::write(&path, text).expect("written");
-        let mut command = Command::new(program("haproxy"));
-        command.arg("-db").arg("-f").arg(path);
-        command
+        haproxy(place, &text)
     }
+}
+
+fn haproxy(place: &Path, text: &str) -> Command {
+    let path = place.join("haproxy.cfg");
+    fs::write(&path, text).expect("written");
+    let mut command = Command::new(program("haproxy"));
+    command.arg("-db").arg("-f").arg(path);
+    command
 }
 
 fn free_port() -> u16 {

@@ -1,4 +1,5 @@
-//! Whole runs through real balancers: nginx and HAProxy, from Debian's packages, in front of the reference target's pods.
+//! Whole runs as against a deployment: through nginx and HAProxy, from Debian's packages, in front of the reference target's
+//! pods, and with identities of a credentials file.
 //!
 //! Each test starts its own pods and balancer on free loopback ports and ends them. None asserts a duration or a rate.
 
@@ -6,10 +7,11 @@
 
 mod balancer;
 mod certificate;
+mod identities;
 mod pods;
 mod runs;
 
-use balancer::{Balancer, Haproxy, Nginx};
+use balancer::{Balancer, Haproxy, Nginx, Running, ShippedHaproxy, ShippedNginx};
 use certificate::Certificate;
 use pods::Pods;
 use runs::{Run, SMALL};
@@ -62,6 +64,32 @@ fn a_run_over_tls_through_haproxy_is_accounted_for_while_connections_are_reset()
     let run = Run::of(&profile, &url, &pods, &set, |_| ());
     assert_sound(&run);
     assert_eq!(run.summary.disconnects.total, 10, "{:?}", run.summary.disconnects);
+}
+
+/// Through a configuration of `deploy`, by the name that it serves.
+fn through_shipped(balancer: &Running, pods: &Pods, certificate: &Certificate) -> Run {
+    let port = balancer.port();
+    let set = [
+        format!("target.ca_file={}", certificate.path().display()),
+        format!("target.resolve=[\"chat.example.com:{port}:127.0.0.1\"]"),
+        "target.local_addresses=[\"127.0.0.2\", \"127.0.0.3\", \"127.0.0.4\", \"127.0.0.5\"]".to_owned(),
+    ];
+    let profile = format!("{SMALL}\n[[fault]]\nkind = \"reset\"\nat = \"3s\"\nshare = \"50%\"\n");
+    Run::of(&profile, &format!("https://chat.example.com:{port}"), pods, &set, |_| ())
+}
+
+#[test]
+fn the_shipped_configuration_of_nginx_carries_a_run() {
+    let (pods, certificate) = (Pods::start(3), Certificate::of("chat.example.com"));
+    let nginx = ShippedNginx::new(&pods, &certificate).start();
+    assert_sound(&through_shipped(&nginx, &pods, &certificate));
+}
+
+#[test]
+fn the_shipped_configuration_of_haproxy_carries_a_run() {
+    let (pods, certificate) = (Pods::start(3), Certificate::of("chat.example.com"));
+    let haproxy = ShippedHaproxy::new(&pods, &certificate).start();
+    assert_sound(&through_shipped(&haproxy, &pods, &certificate));
 }
 
 #[test]

@@ -1,0 +1,326 @@
+//! What the stories of `tests/scenarios/rules.rs` and the oracle do not see: words, bounds, borders.
+
+use super::*;
+use crate::profile;
+use crate::session::{Arrival, Channel};
+use crate::wire::Stamp;
+
+const BOUND: Duration = Duration::from_secs(1);
+
+/// Two clients of one tenant, both members of its one room. Times are in milliseconds.
+struct Bench {
+    ledger: Ledger,
+}
+
+fn at(millis: u64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+fn acknowledged(id: Option<&str>, position: Option<Position>) -> Outcome {
+    Outcome::Acknowledged { id: id.map(Into::into), position }
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self::with_window(1000)
+    }
+
+    fn with_window(window: usize) -> Self {
+        let people = Population::new(&profile::Population {
+            tenants: 1,
+            clients: 2,
+            members_per_room: 2,
+            rooms_per_tenant: Some(1),
+            rooms_per_client: 1,
+        });
+        let outcome_within = Duration::from_secs(3);
+        let rules = Rules { lateness_bound: BOUND, outcome_within, window, sync_first: true };
+        Self { ledger: Ledger::new(people, rules) }
+    }
+
+    /// Client 0 is live from 50 on, at position 10, and owed everything.
+    fn live() -> Self {
+        let mut bench = Self::new();
+        bench.hello(0, 50, 10);
+        bench
+    }
+
+    fn fact(&mut self, client: u32, now: u64, fact: &Observation) {
+        self.ledger.observe(at(now), client, fact, |_| 0, || None);
+    }
+
+    fn hello(&mut self, client: u32, now: u64, position: Position) {
+        self.fact(client, now, &Observation::Hello { took: Duration::ZERO, position, info: Box::default() });
+    }
+
+    fn drops(&mut self, now: u64) {
+        self.fact(0, now, &Observation::Disconnected { cause: Cause::Reset, code: None, was_live: true });
+    }
+
+    /// A bridge of one empty page.
+    fn bridges(&mut self, now: u64, since: Position) {
+        self.fact(0, now, &Observation::BridgeBegan { position: since, poll: false });
+        self.fact(0, now, &Observation::SyncSent { since });
+        self.fact(0, now, &Observation::BridgeEnded { complete: true, took: Duration::ZERO, poll: false });
+    }
+
+    fn sends(&mut self, n: u32) {
+        self.ledger.issue(0, n);
+        self.ledger.sending(0, n);
+    }
+
+    fn ends(&mut self, sent: u64, now: u64, n: u32, outcome: Outcome) {
+        let (due, sent) = (at(sent), Some(at(sent)));
+        let ended = Ended { room: 0, n: Some(n), publisher: 1, due, sent, outcome, own_fault: false };
+        self.ledger.ended(at(now), &ended);
+    }
+
+    fn publishes(&mut self, now: u64, n: u32, outcome: Outcome) {
+        self.sends(n);
+        self.ends(now, now + 10, n, outcome);
+    }
+
+    /// Event n says of itself that it was sent at 100 (n + 1).
+    fn streams(&mut self, client: u32, now: u64, n: u32, id: u64, position: Option<Position>) {
+        let sent = at(100 * (u64::from(n) + 1));
+        let stamp = Stamp { room: 0, n: Some(n), due: sent, sent };
+        let channel = Channel::Stream { late: false };
+        let client_position = position.unwrap_or(10);
+        let arrival = Arrival { channel, stamp: Some(stamp), position, id, client_position };
+        self.ledger.arrived(at(now), client, &arrival);
+    }
+
+    fn words(&mut self) -> Vec<Word> {
+        std::iter::from_fn(|| self.ledger.poll()).collect()
+    }
+
+    fn deliveries(&self) -> Deliveries {
+        self.ledger.deliveries()[0]
+    }
+}
+
+fn stray(kind: &'static str, client: u32, n: u32, position: Option<Position>) -> Word {
+    Word::Stray { kind, client, room: 0, n: Some(n), position }
+}
+
+#[test]
+fn whoever_had_an_event_before_it_was_rejected_is_named_with_its_position() {
+    for (position, said) in [(Some(11), Some(11)), (None, None)] {
+        let mut bench = Bench::live();
+        bench.sends(0);
+        bench.streams(0, 110, 0, 0, position);
+        bench.ends(100, 120, 0, Outcome::Rejected);
+        assert_eq!(bench.words(), [stray("unexpected", 0, 0, said)]);
+        assert_eq!((bench.deliveries().live, bench.deliveries().unexpected), (0, 1));
+    }
+}
+
+#[test]
+fn another_id_or_another_position_than_the_acknowledged_one_is_a_second_copy() {
+    let (id, other) = (id_hash("e"), id_hash("f"));
+    for (acknowledged, copies, doubles) in [
+        (acknowledged(Some("e"), None), [(id, None), (id, Some(12))], 0),
+        (acknowledged(Some("e"), None), [(other, None), (id, None)], 1),
+        (acknowledged(None, Some(11)), [(0, Some(11)), (other, Some(11))], 0),
+        (acknowledged(None, Some(11)), [(0, Some(12)), (0, Some(11))], 1),
+        (acknowledged(None, None), [(id, Some(11)), (other, Some(11))], 1),
+        (acknowledged(None, None), [(id, Some(11)), (id, Some(12))], 1),
+    ] {
+        let mut bench = Bench::live();
+        let shown = format!("{acknowledged:?} {copies:?}");
+        bench.publishes(100, 0, acknowledged);
+        for (id, position) in copies {
+            bench.streams(0, 120, 0, id, position);
+        }
+        assert_eq!(bench.ledger.double_stored(), [doubles], "{shown}");
+        let told = bench
+            .words()
+            .iter()
+            .filter(|word| matches!(word, Word::Stray { kind: "double_stored", .. }))
+            .count();
+        assert_eq!(told as u64, doubles, "{shown}");
+    }
+}
+
+#[test]
+fn the_acknowledgement_itself_can_be_the_second_copy() {
+    let mut bench = Bench::live();
+    bench.sends(0);
+    bench.streams(0, 105, 0, id_hash("f"), Some(12));
+    bench.ends(100, 110, 0, acknowledged(Some("e"), Some(11)));
+    assert_eq!(
+        bench.words(),
+        [Word::Stray { kind: "double_stored", client: 1, room: 0, n: Some(0), position: Some(11) }]
+    );
+    assert_eq!(bench.ledger.double_stored(), [1]);
+}
+
+#[test]
+fn a_position_that_nobody_knows_lies_above_what_anyone_of_the_tenant_held_when_it_was_sent() {
+    // The other client's position counts as well: by hello, by sync, by stream.
+    for held in 0..4 {
+        let mut bench = Bench::live();
+        match held {
+            0 => {}
+            1 => bench.hello(1, 60, 20),
+            2 => bench.fact(1, 60, &Observation::BridgeBegan { position: 20, poll: false }),
+            _ => {
+                bench.hello(1, 60, 10);
+                bench.streams(1, 70, 7, 1, Some(20));
+            }
+        }
+        bench.words();
+        bench.publishes(100, 0, acknowledged(None, None));
+        bench.drops(2_000);
+        bench.ledger.sweep(at(3_000));
+        bench.ledger.end_spans(at(3_000), |_| false);
+        bench.ledger.sweep(at(3_000));
+        assert_eq!(bench.deliveries().undecided, 1, "{held}");
+        let mut unknown = Bench::live();
+        unknown.hello(1, 60, 20);
+        unknown.publishes(100, 0, Outcome::Unknown);
+        unknown.ledger.sweep(at(5_000));
+        assert_eq!(unknown.words(), [Word::LookUp { room: 0, n: 0, above: 20 }]);
+    }
+}
+
+#[test]
+fn a_position_that_nobody_knows_lies_below_those_of_what_was_sent_after_its_acknowledgement() {
+    /// Sent, outcome known, outcome, position on the stream.
+    type Other = (u64, u64, Outcome, Option<Position>);
+    let acked = |position| acknowledged(None, Some(position));
+    let cases: [(Other, Position); 5] = [
+        ((201, 210, acked(20), None), 19),
+        ((201, 210, acknowledged(None, None), None), 29),
+        // Sent with the acknowledgement or before it: it may have been stored before.
+        ((200, 210, acked(20), None), 29),
+        ((150, 210, acked(20), None), 29),
+        // Said never to have been sent.
+        ((201, 210, Outcome::Unsent, Some(20)), 29),
+    ];
+    for ((sent, known, outcome, seen), high) in cases {
+        let mut bench = Bench::live();
+        let shown = format!("{sent} {outcome:?}");
+        (0..3).for_each(|n| bench.sends(n));
+        bench.ends(100, 200, 0, acknowledged(None, None));
+        if let Some(position) = seen {
+            bench.streams(1, known - 1, 1, 1, Some(position));
+        }
+        if outcome == Outcome::Unsent {
+            let (due, outcome) = (at(sent), outcome);
+            let ended =
+                Ended { room: 0, n: Some(1), publisher: 1, due, sent: None, outcome, own_fault: false };
+            bench.ledger.ended(at(known), &ended);
+        } else {
+            bench.ends(sent, known, 1, outcome);
+        }
+        bench.ends(300, 310, 2, acked(30));
+        bench.streams(0, 320, 2, 2, Some(30));
+        bench.fact(0, 5_000, &Observation::Ping { json: false, late: false });
+        bench.drops(5_001);
+        bench.ledger.sweep(at(5_002));
+        let missed = bench.words().into_iter().find_map(|word| match word {
+            Word::Missed(missed) if missed.n == 0 => Some((missed.place, missed.low, missed.high)),
+            _ => None,
+        });
+        assert_eq!(missed, Some((Place::OnStream, 11, high)), "{shown}");
+    }
+}
+
+#[test]
+fn what_the_ledger_had_to_let_go_of_is_counted() {
+    let mut bench = Bench::live();
+    for round in 1..40 {
+        let now = round * 100;
+        bench.drops(now);
+        bench.bridges(now + 10, 10);
+        bench.hello(0, now + 20, 10);
+    }
+    // A bridge and a seam each round; a connection that nothing proved is no evidence. Sixteen pieces are kept.
+    let refused: Vec<_> = bench.ledger.refused().iter().map(|(name, count)| (*name, *count)).collect();
+    assert_eq!(refused, [("ledger_evidence", 39 * 2 - 16)]);
+
+    let mut bench = Bench::live();
+    for round in 1..40 {
+        let now = round * 10_000;
+        bench.fact(0, now, &Observation::Ping { json: false, late: false });
+        bench.drops(now);
+        bench.hello(0, now + 20, 10);
+    }
+    assert_eq!(bench.ledger.refused().get("ledger_evidence"), Some(&(39 - 16)));
+}
+
+#[test]
+fn what_settles_only_when_the_books_are_closed_is_judged_whatever_the_window() {
+    for window in [1, 100] {
+        let mut bench = Bench::with_window(window);
+        bench.hello(0, 1_000, 1);
+        bench.drops(2_000);
+        // The first one has no end that is known, so that nothing behind it settles.
+        for n in 0..9 {
+            let outcome = if n == 0 { Outcome::Unknown } else { Outcome::Rejected };
+            bench.publishes(3_000, n, outcome);
+            bench.ledger.sweep(at(3_100));
+        }
+        bench.ledger.end_spans(at(9_000), |_| false);
+        let deliveries = bench.deliveries();
+        assert_eq!((deliveries.expected, deliveries.undecided), (0, 0), "window {window}: {deliveries:#?}");
+    }
+}
+
+#[test]
+fn no_position_of_a_server_is_too_high() {
+    let mut bench = Bench::new();
+    bench.hello(0, 1_000, u64::MAX);
+    bench.publishes(2_000, 0, acknowledged(None, None));
+    bench.ledger.sweep(at(8_000));
+    bench.ledger.end_spans(at(9_000), |_| false);
+    assert_eq!((bench.deliveries().expected, bench.deliveries().missed_after_bridging), (1, 1));
+}
+
+#[test]
+fn what_is_of_no_room_of_the_plan_is_unexpected() {
+    let mut bench = Bench::live();
+    let stamp = Stamp { room: 9, n: Some(0), due: at(100), sent: at(100) };
+    let channel = Channel::Stream { late: false };
+    let arrival = Arrival { channel, stamp: Some(stamp), position: Some(11), id: 1, client_position: 11 };
+    assert_eq!(bench.ledger.arrived(at(120), 0, &arrival), None);
+    assert_eq!(bench.deliveries().unexpected, 1);
+    let word = Word::Stray { kind: "unexpected", client: 0, room: 9, n: Some(0), position: Some(11) };
+    assert_eq!(bench.words(), [word]);
+}
+
+#[test]
+fn what_comes_within_the_bound_is_not_late() {
+    for (now, late) in [(1_100, 0), (1_101, 1)] {
+        let mut bench = Bench::live();
+        bench.publishes(100, 0, acknowledged(None, None));
+        bench.streams(0, now, 0, 1, Some(11));
+        assert_eq!((bench.deliveries().live, bench.deliveries().late_live), (1, late), "{now}");
+    }
+}
+
+#[test]
+fn two_events_at_one_position_are_in_order() {
+    let mut bench = Bench::live();
+    for (n, position) in [(0, 20), (1, 20), (2, 19), (3, 19), (4, 20), (5, 21)] {
+        bench.publishes(100, n, acknowledged(None, None));
+        bench.streams(0, 110, n, u64::from(n) + 1, Some(position));
+    }
+    assert_eq!((bench.deliveries().out_of_order, bench.deliveries().interleaved), (2, 0));
+}
+
+#[test]
+fn a_client_that_has_everything_takes_no_memory_for_gaps() {
+    let mut bench = Bench::live();
+    for n in 0..3 {
+        bench.publishes(100, n, acknowledged(None, None));
+    }
+    bench.streams(0, 110, 2, 3, Some(13));
+    assert!(bench.ledger.has_gaps(0) && bench.ledger.open_gaps() == 2);
+    bench.streams(0, 120, 0, 1, Some(11));
+    bench.streams(0, 130, 1, 2, Some(12));
+    assert!(!bench.ledger.has_gaps(0) && bench.ledger.open_gaps() == 0);
+    bench.drops(140);
+    assert!(bench.ledger.tracks[0].extra.is_none());
+}

@@ -1,0 +1,272 @@
+//! Refresh tokens that outlive a run: each is written down the moment it arrives, because the one before it is spent.
+//!
+//! A file of lines that only grows while a run goes on (JSON, mode 0600) and is rewritten at the start of the next. A line is
+//! given to the system before its token is used; what a killed process had written is there, what a crash of the machine
+//! leaves is as old as the system's cache. A lock beside it keeps a second run from using the same identities.
+
+#![expect(clippy::disallowed_methods, reason = "this is the file that tokens are kept in")]
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::secret::Secret;
+
+/// The file, held by this run.
+#[derive(Debug)]
+pub struct KeptTokens {
+    file: RefCell<File>,
+    newest: RefCell<BTreeMap<String, Kept>>,
+    unwritten: Cell<u64>,
+    /// Let go of when the run ends, however it ends.
+    _lock: File,
+}
+
+/// What is kept of one identity.
+#[derive(Clone, Debug)]
+pub enum Kept {
+    /// Its newest refresh token, never used.
+    Unused(Secret),
+    /// It had been sent, and no answer was written down: spent, or not.
+    UnderWay(Secret),
+    /// The server has refused it.
+    Refused,
+}
+
+/// What happens to a refresh token.
+#[derive(Clone, Copy, Debug)]
+pub enum Told<'a> {
+    /// It arrived.
+    Got(&'a Secret),
+    /// It is about to be sent.
+    Asking(&'a Secret),
+    /// The server refused it.
+    Refused,
+}
+
+/// Why the file cannot be used; completes "failed to …".
+#[derive(Debug, Error)]
+#[expect(missing_docs, reason = "the fields are the words that the messages are made of")]
+pub enum KeptError {
+    #[error("use `{path}`, in which refresh tokens are kept", path = .path.display())]
+    Open { path: PathBuf, source: io::Error },
+    #[error(
+        "use these credentials: another run has locked `{path}`, and two runs would evict each other's clients",
+        path = .path.display()
+    )]
+    Locked { path: PathBuf },
+    #[error(
+        "use `{path}`: others may read it (mode {mode:o}), and it holds refresh tokens: chmod 600",
+        path = .path.display()
+    )]
+    Exposed { path: PathBuf, mode: u32 },
+}
+
+impl KeptTokens {
+    /// Takes hold of the file, making it when it is not there; what is left of a half-written line is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Another run has it, others may read it, or the system says no.
+    pub fn open(path: &Path) -> Result<Self, KeptError> {
+        let broken = |source| KeptError::Open { path: path.to_owned(), source };
+        let lock = lock(path)?;
+        let newest = match fs::metadata(path) {
+            Ok(there) => {
+                let mode = there.permissions().mode() & 0o777;
+                if mode & 0o077 != 0 {
+                    return Err(KeptError::Exposed { path: path.to_owned(), mode });
+                }
+                read(&fs::read_to_string(path).map_err(broken)?)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
+            Err(error) => return Err(broken(error)),
+        };
+        let file = rewrite(path, &newest).map_err(broken)?;
+        Ok(Self { file: file.into(), newest: newest.into(), unwritten: Cell::new(0), _lock: lock })
+    }
+
+    /// What is kept of this identity.
+    pub fn newest(&self, key: &str) -> Option<Kept> {
+        self.newest.borrow().get(key).cloned()
+    }
+
+    /// Writes down what happens to its refresh token. A line that cannot be written is counted: the run goes on, and the
+    /// next one may have to sign this identity in anew.
+    pub fn tell(&self, key: &str, told: Told<'_>) {
+        let kept = match told {
+            Told::Got(token) => Kept::Unused(token.clone()),
+            Told::Asking(token) => Kept::UnderWay(token.clone()),
+            Told::Refused => Kept::Refused,
+        };
+        if self.file.borrow_mut().write_all(line(key, &kept).as_bytes()).is_err() {
+            self.unwritten.set(self.unwritten.get() + 1);
+        }
+        self.newest.borrow_mut().insert(key.to_owned(), kept);
+    }
+
+    /// Lines that could not be written.
+    pub fn unwritten(&self) -> u64 {
+        self.unwritten.get()
+    }
+}
+
+/// One line of the file.
+#[derive(Serialize, Deserialize)]
+struct Line<'a> {
+    identity: &'a str,
+    state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<&'a str>,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    Unused,
+    UnderWay,
+    Refused,
+}
+
+fn line(key: &str, kept: &Kept) -> String {
+    let (state, token) = match kept {
+        Kept::Unused(token) => (State::Unused, Some(token.expose())),
+        Kept::UnderWay(token) => (State::UnderWay, Some(token.expose())),
+        Kept::Refused => (State::Refused, None),
+    };
+    let line = Line { identity: key, state, refresh_token: token };
+    let mut text = serde_json::to_string(&line).expect("plain texts are JSON");
+    text.push('\n');
+    text
+}
+
+/// The last state of every identity. A line without its end, and one that is none, was being written when the process was
+/// killed: what it would have said did not happen.
+fn read(text: &str) -> BTreeMap<String, Kept> {
+    let mut newest = BTreeMap::new();
+    for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
+        let Ok(Owned { identity, state, refresh_token }) = serde_json::from_str(line) else { continue };
+        let kept = match (state, refresh_token) {
+            (State::Unused, Some(token)) => Kept::Unused(Secret::new(token)),
+            (State::UnderWay, Some(token)) => Kept::UnderWay(Secret::new(token)),
+            _ => Kept::Refused,
+        };
+        newest.insert(identity, kept);
+    }
+    newest
+}
+
+#[derive(Deserialize)]
+struct Owned {
+    identity: String,
+    state: State,
+    refresh_token: Option<String>,
+}
+
+/// One line an identity, beside its place and then renamed; the file goes on from there.
+fn rewrite(path: &Path, newest: &BTreeMap<String, Kept>) -> io::Result<File> {
+    let beside = beside(path, ".new");
+    let mut options = OpenOptions::new();
+    let _ = fs::remove_file(&beside);
+    let mut file = options.create_new(true).append(true).mode(0o600).open(&beside)?;
+    let text: String = newest.iter().map(|(key, kept)| line(key, kept)).collect();
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&beside, path)?;
+    Ok(file)
+}
+
+fn lock(path: &Path) -> Result<File, KeptError> {
+    let path = beside(path, ".lock");
+    let broken = |source| KeptError::Open { path: path.clone(), source };
+    let mut options = OpenOptions::new();
+    let file = options.create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(broken)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(KeptError::Locked { path }),
+        Err(TryLockError::Error(source)) => Err(broken(source)),
+    }
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(kept: Option<Kept>) -> String {
+        match kept {
+            None => "nothing".to_owned(),
+            Some(Kept::Unused(token)) => format!("unused {}", token.expose()),
+            Some(Kept::UnderWay(token)) => format!("under way {}", token.expose()),
+            Some(Kept::Refused) => "refused".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_last_word_counts_and_survives() {
+        let place = tempfile::tempdir().expect("a place");
+        let path = place.path().join("people.csv.tokens");
+        let kept = KeptTokens::open(&path).expect("made");
+        let (one, two) = (Secret::new("one"), Secret::new("two"));
+        kept.tell("anna", Told::Got(&one));
+        kept.tell("anna", Told::Asking(&one));
+        kept.tell("anna", Told::Got(&two));
+        kept.tell("ben", Told::Got(&one));
+        kept.tell("ben", Told::Asking(&one));
+        kept.tell("carl", Told::Refused);
+        drop(kept);
+        for _ in 0..2 {
+            let kept = KeptTokens::open(&path).expect("there");
+            let all = ["anna", "ben", "carl", "dora"].map(|key| said(kept.newest(key)));
+            assert_eq!(all, ["unused two", "under way one", "refused", "nothing"]);
+        }
+        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn whatever_is_left_of_the_file_holds_no_wrong_token() {
+        let place = tempfile::tempdir().expect("a place");
+        let path = place.path().join("tokens");
+        let kept = KeptTokens::open(&path).expect("made");
+        let tokens: Vec<Secret> = (0..5).map(|number| Secret::new(format!("token-{number}"))).collect();
+        for token in &tokens {
+            kept.tell("anna", Told::Got(token));
+        }
+        drop(kept);
+        let whole = fs::read(&path).expect("there");
+        let mut last = 0;
+        for length in 0..=whole.len() {
+            let text = String::from_utf8_lossy(&whole[..length]).into_owned();
+            let lines = text.matches('\n').count();
+            let expected =
+                if lines == 0 { "nothing".to_owned() } else { format!("unused token-{}", lines - 1) };
+            assert_eq!(said(read(&text).remove("anna")), expected, "{length}");
+            last = lines;
+        }
+        assert_eq!(last, 5);
+    }
+
+    #[test]
+    fn a_second_run_and_a_file_for_everybody_are_refused() {
+        let place = tempfile::tempdir().expect("a place");
+        let path = place.path().join("tokens");
+        let held = KeptTokens::open(&path).expect("made");
+        let refused = KeptTokens::open(&path).expect_err("locked").to_string();
+        assert!(refused.contains("another run"), "{refused}");
+        drop(held);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("changed");
+        let refused = KeptTokens::open(&path).expect_err("for everybody").to_string();
+        assert!(refused.contains("chmod 600"), "{refused}");
+    }
+}
