@@ -366,6 +366,6 @@ mod tests {
         let requests = client.open.expect("a bridge is open").requests;
         assert_eq!((requests.len(), requests[0].1, requests[254].1), (Past::REQUESTS, 0, 254));
         assert_eq!(requests[255], (at(999), 999));
-        assert_eq!((client.past.position, client.last_request), (999, Some(at(999))));
+        assert_eq!((client.position, client.last_request), (999, Some(at(999))));
     }
 }

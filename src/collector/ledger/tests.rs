@@ -34,7 +34,8 @@ impl Bench {
             rooms_per_client: 1,
         });
         let outcome_within = Duration::from_secs(3);
-        let rules = Rules { lateness_bound: BOUND, outcome_within, window, sync_first: true };
+        let remember = Duration::from_secs(1000);
+        let rules = Rules { lateness_bound: BOUND, outcome_within, window, remember, sync_first: true };
         Self { ledger: Ledger::new(people, rules) }
     }
 
@@ -218,6 +219,7 @@ fn a_position_that_nobody_knows_lies_below_those_of_what_was_sent_after_its_ackn
         bench.streams(0, 320, 2, 2, Some(30));
         bench.fact(0, 5_000, &Observation::Ping { json: false, late: false });
         bench.drops(5_001);
+        bench.ledger.stored(0, 30);
         bench.ledger.sweep(at(5_002));
         let missed = bench.words().into_iter().find_map(|word| match word {
             Word::Missed(missed) if missed.n == 0 => Some((missed.place, missed.low, missed.high)),
@@ -236,18 +238,18 @@ fn what_the_ledger_had_to_let_go_of_is_counted() {
         bench.bridges(now + 10, 10);
         bench.hello(0, now + 20, 10);
     }
-    // A bridge and a seam each round; a connection that nothing proved is no evidence. Sixteen pieces are kept.
+    // A bridge and a seam each round; a connection that nothing proved is no evidence. Sixty-four pieces are kept.
     let refused: Vec<_> = bench.ledger.refused().iter().map(|(name, count)| (*name, *count)).collect();
-    assert_eq!(refused, [("ledger_evidence", 39 * 2 - 16)]);
+    assert_eq!(refused, [("ledger_evidence", 39 * 2 - 64)]);
 
     let mut bench = Bench::live();
-    for round in 1..40 {
+    for round in 1..90 {
         let now = round * 10_000;
         bench.fact(0, now, &Observation::Ping { json: false, late: false });
         bench.drops(now);
         bench.hello(0, now + 20, 10);
     }
-    assert_eq!(bench.ledger.refused().get("ledger_evidence"), Some(&(39 - 16)));
+    assert_eq!(bench.ledger.refused().get("ledger_evidence"), Some(&(89 - 64)));
 }
 
 #[test]

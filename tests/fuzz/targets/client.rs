@@ -52,6 +52,7 @@ impl Client {
         let token = TokenLife { issued: Timestamp::ZERO, life: Duration::from_secs(3600) };
         let session = Session::new(Arc::clone(settings), POSITION, token, Seed(7).stream("session", [0; 3]));
         let rules = Rules {
+            remember: Duration::from_secs(1000),
             lateness_bound: settings.client.lateness_bound,
             outcome_within: Duration::from_secs(10),
             window: 16,
