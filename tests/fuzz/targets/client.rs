@@ -56,7 +56,6 @@ impl Client {
             lateness_bound: settings.client.lateness_bound,
             outcome_within: Duration::from_secs(10),
             window: 16,
-            remember: Duration::from_secs(20),
             sync_first: bridge == BridgeOrder::SyncFirst,
         };
         let mut client = Self {
