@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use wavesoak::profile::{self, BalancerMode, Profile, Sticky, TrafficStart};
+use wavesoak::profile::{
+    self, BalancerMode, Coordinates, Delivery, Events, Fault, FaultKind, Profile, Sticky, TrafficStart, Who,
+};
 
 /// The smallest plan that greedy steps lead to for which `fails` still holds; at most `tries` plans are played.
 pub(crate) fn shrink(profile: &Profile, tries: u32, mut fails: impl FnMut(&Profile) -> bool) -> Profile {
@@ -52,8 +54,48 @@ fn steps(profile: &Profile) -> Vec<Profile> {
         step(&|smaller| halve(&mut smaller.phases[index].duration));
     }
     step(&|smaller| smaller.traffic.rate.0 = (smaller.traffic.rate.0 / 2.0).max(0.5));
+    for (index, fault) in profile.faults.iter().enumerate() {
+        for kind in smaller_kinds(&fault.kind) {
+            step(&|smaller| smaller.faults[index].kind = kind.clone());
+        }
+        step(&|smaller| smaller.faults[index].duration.iter_mut().for_each(halve));
+    }
     plainer(profile, &mut step);
     steps
+}
+
+/// The same verb, and fewer whom it hits, or events.
+fn smaller_kinds(kind: &FaultKind) -> Vec<FaultKind> {
+    let one = |who: &Who| (!matches!(who, Who::Clients(_))).then(|| Who::Clients(vec![0]));
+    let fewer = |events: &Events| match *events {
+        Events::Share(_) => vec![Coordinates { client: 0, room: 0, first: 0, count: 20 }],
+        Events::Coordinates(at) => {
+            vec![
+                Coordinates { count: 1, ..at },
+                Coordinates { count: at.count / 2, ..at },
+                Coordinates { first: 0, ..at },
+            ]
+        }
+    };
+    let fewer = |events: &Events| fewer(events).into_iter().map(Events::Coordinates);
+    match kind {
+        FaultKind::Line(who, line) => one(who).map(|who| FaultKind::Line(who, *line)).into_iter().collect(),
+        FaultKind::RejectTokens(who) => one(who).map(FaultKind::RejectTokens).into_iter().collect(),
+        FaultKind::Stream(who, verb) => {
+            one(who).map(|who| FaultKind::Stream(who, verb.clone())).into_iter().collect()
+        }
+        FaultKind::Sync(who, verb) => one(who).map(|who| FaultKind::Sync(who, *verb)).into_iter().collect(),
+        FaultKind::Delivery(events, verb) => {
+            fewer(events).map(|events| FaultKind::Delivery(events, *verb)).collect()
+        }
+        FaultKind::Publish(events, verb) => {
+            fewer(events).map(|events| FaultKind::Publish(events, *verb)).collect()
+        }
+        FaultKind::PodKill(_)
+        | FaultKind::IdleTimeout(_)
+        | FaultKind::RefusePublishes
+        | FaultKind::Metrics(..) => Vec::new(),
+    }
 }
 
 /// Settings back to what the documentation says.
@@ -97,6 +139,32 @@ fn fewer_clients(profile: &mut Profile, clients: u32) {
     people.rooms_per_tenant = people.rooms_per_tenant.map(|rooms| rooms.min(memberships));
     for phase in &mut profile.phases {
         phase.clients = phase.clients.min(people.clients);
+    }
+    let (clients, tenants) = (people.clients, people.tenants);
+    profile.faults.iter_mut().for_each(|fault| fit(fault, clients, tenants));
+}
+
+/// Whom a fault names must be there.
+fn fit(fault: &mut Fault, clients: u32, tenants: u32) {
+    match &mut fault.kind {
+        FaultKind::Line(who, _)
+        | FaultKind::RejectTokens(who)
+        | FaultKind::Stream(who, _)
+        | FaultKind::Sync(who, _) => match who {
+            Who::Share(_) => {}
+            Who::Tenant(tenant) => *tenant = (*tenant).min(tenants - 1),
+            Who::Clients(named) => named.iter_mut().for_each(|client| *client = (*client).min(clients - 1)),
+        },
+        FaultKind::Delivery(events, verb) => {
+            if let Events::Coordinates(at) = events {
+                at.client = at.client.min(clients - 1);
+            }
+            if let Delivery::Leak { to } = verb {
+                *to = (*to).min(clients - 1);
+            }
+        }
+        FaultKind::Publish(Events::Coordinates(at), _) => at.client = at.client.min(clients - 1),
+        _ => {}
     }
 }
 

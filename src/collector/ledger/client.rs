@@ -195,13 +195,14 @@ impl Track {
         }
     }
 
-    /// The lowest number of which somebody still has to know what became of it, as far as it has been passed over.
-    pub(super) fn lowest_needed(&self) -> Option<u32> {
-        let first = self.base.is_none().then_some(self.first);
-        let extra = self.extra.as_deref();
-        let gap = extra.and_then(|extra| extra.gaps.lowest());
-        let tentative = extra.and_then(|extra| extra.tentative.iter().map(|&(n, _)| n).min());
-        [first, gap, tentative].into_iter().flatten().min()
+    /// What has been passed over, and of which it still has to be known what became of it.
+    pub(super) fn needed(&self) -> impl Iterator<Item = (u32, u32)> {
+        let first = self.base.is_none().then_some((self.first, self.first.saturating_add(1)));
+        let extra = self.extra.iter().flat_map(|extra| {
+            let tentative = extra.tentative.iter().map(|&(n, _)| (n, n + 1));
+            extra.gaps.intervals().chain(tentative)
+        });
+        first.into_iter().chain(extra)
     }
 
     pub(super) fn has_gaps(&self) -> bool {

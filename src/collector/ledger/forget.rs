@@ -1,13 +1,14 @@
 //! What the ledger forgets, so that a long run needs no more memory than a short one.
 //!
 //! An event lives for two *generations*, each as long as [`super::Rules::remember`]: what had settled when the last
-//! generation ended is *old* when this one ends, and goes, with the gaps of it that were final. Only the records that
-//! somebody still waits for stay, and all that came after them in their room, up to the window.
+//! generation ended is *old* when this one ends, and goes, with the gaps of it that were final. Only what somebody
+//! still waits for stays, up to the window.
 
 use std::collections::HashSet;
 
 use super::Ledger;
 use super::client::Track;
+use super::intervals::Intervals;
 use super::span::Closing;
 use crate::time::Timestamp;
 
@@ -52,32 +53,30 @@ impl Ledger {
         self.generation_ends = now + self.rules.remember;
         let needed = self.needed();
         for (room, needed) in self.rooms.iter_mut().zip(needed) {
-            room.forget(needed);
+            room.forget(&needed);
         }
         let rooms = &self.rooms;
         self.finals.forget(|room, n| rooms[room as usize].is_old(n));
     }
 
-    /// For each room, the lowest number of which somebody still has to know what became of it.
-    fn needed(&self) -> Vec<u32> {
-        let mut needed = vec![u32::MAX; self.rooms.len()];
-        let mut need = |room: u32, n: Option<u32>| {
-            let lowest = &mut needed[room as usize];
-            *lowest = n.unwrap_or(u32::MAX).min(*lowest);
-        };
+    /// For each room, the numbers of which somebody still has to know what became of them.
+    fn needed(&self) -> Vec<Intervals> {
+        let mut needed = vec![Vec::new(); self.rooms.len()];
         for client in (0..self.people.clients()).filter(|&client| self.in_span(client)) {
             for (track, room) in self.tracks_of(client).zip(self.people.rooms_of(client)) {
-                need(room, self.tracks[track].lowest_needed());
+                needed[room as usize].extend(self.tracks[track].needed());
             }
         }
         for closing in &self.closings {
             for (room, track, end) in &closing.tracks {
-                need(*room, track.lowest_needed());
-                need(*room, (track.high < *end).then_some(track.high));
-                need(*room, self.first_too_late(closing, *room, track));
+                let too_late = self.first_too_late(closing, *room, track);
+                let needed = &mut needed[*room as usize];
+                needed.extend(track.needed());
+                // With the first one after the span: its record says how many are owed before it.
+                needed.push((too_late.unwrap_or(*end).min(track.high).min(*end), end + 1));
             }
         }
-        needed
+        needed.into_iter().map(Intervals::from_iter).collect()
     }
 
     /// The first event that the span is not owed because it was acknowledged too shortly before its end.

@@ -55,6 +55,18 @@ impl Intervals {
         }
     }
 
+    /// All the numbers of these intervals, in whatever order they are, and however they overlap.
+    pub(super) fn from_iter(intervals: impl IntoIterator<Item = (u32, u32)>) -> Self {
+        let mut all: Vec<_> = intervals.into_iter().filter(|(from, to)| from < to).collect();
+        all.sort_unstable();
+        all.dedup_by(|next, last| {
+            let joins = next.0 <= last.1;
+            last.1 = if joins { last.1.max(next.1) } else { last.1 };
+            joins
+        });
+        Self(all)
+    }
+
     #[cfg(test)]
     fn numbers(&self) -> Vec<u32> {
         self.0.iter().flat_map(|&(from, to)| from..to).collect()
@@ -90,9 +102,9 @@ impl Gaps {
         self.0.iter().map(|gap| u64::from(gap.to - gap.from)).sum()
     }
 
-    /// The lowest open number.
-    pub(super) fn lowest(&self) -> Option<u32> {
-        self.0.first().map(|gap| gap.from)
+    /// The open numbers, as half-open intervals.
+    pub(super) fn intervals(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.0.iter().map(|gap| (gap.from, gap.to))
     }
 
     /// Opens `from..to`, which lies above every open gap.
@@ -173,6 +185,15 @@ mod tests {
                 prop_assert!(intervals.0.iter().all(|(from, to)| from < to), "{:?}", intervals);
                 prop_assert_eq!(intervals.contains(n), set.contains(&n));
             }
+        }
+
+        #[test]
+        fn intervals_of_any_order_are_a_set(parts in prop::collection::vec((0u32..40, 0u32..6), 0..20)) {
+            let parts: Vec<_> = parts.into_iter().map(|(from, length)| (from, from + length)).collect();
+            let set: BTreeSet<u32> = parts.iter().flat_map(|&(from, to)| from..to).collect();
+            let intervals = Intervals::from_iter(parts);
+            prop_assert_eq!(intervals.numbers(), set.into_iter().collect::<Vec<_>>());
+            prop_assert!(intervals.0.windows(2).all(|pair| pair[0].1 < pair[1].0));
         }
 
         #[test]

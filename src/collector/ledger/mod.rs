@@ -511,16 +511,5 @@ impl Ledger {
     }
 }
 
-impl Record {
-    /// Whether this id and position are not those known; notes it once.
-    fn clashes(&mut self, id: u64, position: Position) -> bool {
-        let other_id = id != 0 && self.id != 0 && id != self.id;
-        let other_position = position != 0 && self.position != 0 && position != self.position;
-        let first = (other_id || other_position) && !self.double;
-        self.double |= first;
-        first
-    }
-}
-
 #[cfg(test)]
 mod tests;

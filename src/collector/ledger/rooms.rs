@@ -1,8 +1,9 @@
 //! What the publishers know of each event, per room, for a bounded window.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use super::intervals::Intervals;
 use crate::time::Timestamp;
 use crate::wire::Position;
 
@@ -76,14 +77,25 @@ impl Record {
     pub(super) fn is_owed(&self) -> bool {
         self.state == State::Owed
     }
+
+    /// Whether this id and position are not those known; notes it once.
+    pub(super) fn clashes(&mut self, id: u64, position: Position) -> bool {
+        let other_id = id != 0 && self.id != 0 && id != self.id;
+        let other_position = position != 0 && self.position != 0 && position != self.position;
+        let first = (other_id || other_position) && !self.double;
+        self.double |= first;
+        first
+    }
 }
 
 /// The events of one room.
 #[derive(Debug, Default)]
 pub(super) struct Room {
-    /// Number of the oldest record that is kept.
+    /// Number of the first of `records`.
     base: u32,
     records: VecDeque<Record>,
+    /// Older ones that somebody still waits for.
+    kept: BTreeMap<u32, Record>,
     /// All events below it have an end.
     ended: u32,
     /// Owed events below `ended`.
@@ -116,29 +128,35 @@ impl Room {
 
     /// Whether `n` has been forgotten.
     pub(super) fn has_forgotten(&self, n: u32) -> bool {
-        n < self.base
+        n < self.base && !self.kept.contains_key(&n)
     }
 
-    /// Whether `n` has been forgotten, or is remembered only for the sake of those who still wait for it (or for
-    /// something before it).
+    /// Whether `n` has been forgotten, or is remembered only for the sake of those who still wait for it.
     pub(super) fn is_old(&self, n: u32) -> bool {
         n < self.old.max(self.base)
     }
 
-    /// The record, unless it has not been issued or is older than the window.
+    /// The record, unless it has not been issued or has been forgotten.
     pub(super) fn get(&self, n: u32) -> Option<&Record> {
-        self.records.get(n.checked_sub(self.base)? as usize)
+        match n.checked_sub(self.base) {
+            Some(at) => self.records.get(at as usize),
+            None => self.kept.get(&n),
+        }
     }
 
     /// The same, to change it.
     pub(super) fn get_mut(&mut self, n: u32) -> Option<&mut Record> {
-        self.records.get_mut(n.checked_sub(self.base)? as usize)
+        match n.checked_sub(self.base) {
+            Some(at) => self.records.get_mut(at as usize),
+            None => self.kept.get_mut(&n),
+        }
     }
 
     /// The records from `from` on.
-    pub(super) fn from(&self, from: u32) -> impl DoubleEndedIterator<Item = (u32, &Record)> {
+    pub(super) fn from(&self, from: u32) -> impl Iterator<Item = (u32, &Record)> {
         let skip = from.saturating_sub(self.base).min(self.records.len() as u32);
-        (self.base + skip..self.issued()).zip(self.records.range(skip as usize..))
+        let kept = self.kept.range(from..).map(|(&n, record)| (n, record));
+        kept.chain((self.base + skip..self.issued()).zip(self.records.range(skip as usize..)))
     }
 
     /// Owed events with numbers below `n`; `None`: not known yet, or no longer.
@@ -158,18 +176,25 @@ impl Room {
         (record.state, record.acked) = (State::Owed, now);
         if n < self.ended {
             self.owed += 1;
-            let (from, to) = ((n + 1 - self.base) as usize, (self.ended - self.base) as usize);
-            self.records.range_mut(from..to).for_each(|record| record.owed_before += 1);
+            let from = (n + 1).saturating_sub(self.base) as usize;
+            let ended = self.records.range_mut(from..(self.ended - self.base) as usize);
+            let kept = self.kept.range_mut(n + 1..).map(|(_, record)| record);
+            kept.chain(ended).for_each(|record| record.owed_before += 1);
         }
     }
 
-    /// Forgets what had settled a generation ago, up to the first number that somebody needs.
-    pub(super) fn forget(&mut self, needed: u32) {
+    /// Forgets what had settled a generation ago and is not needed.
+    pub(super) fn forget(&mut self, needed: &Intervals) {
         self.old = self.settled_before;
-        let below = self.old.min(needed);
-        let gone = below.saturating_sub(self.base);
-        self.records.drain(..gone as usize);
-        self.base += gone;
+        self.kept.retain(|&n, _| needed.contains(n));
+        while self.base < self.old
+            && let Some(record) = self.records.pop_front()
+        {
+            if needed.contains(self.base) {
+                self.kept.insert(self.base, record);
+            }
+            self.base += 1;
+        }
         // What a time with more traffic, or with somebody to wait for, has needed is given back.
         if self.records.capacity() > self.records.len() * 4 {
             self.records.shrink_to(self.records.len() * 2);
@@ -179,9 +204,13 @@ impl Room {
 
     /// Moves the marks on and forgets what is older than `window` events; at most what has settled before.
     pub(super) fn advance(&mut self, now: Timestamp, bound: Duration, window: usize) {
-        while self.records.len() > window && self.base < self.settled {
-            self.records.pop_front();
-            self.base += 1;
+        while self.kept.len() + self.records.len() > window
+            && (!self.kept.is_empty() || self.base < self.settled)
+        {
+            if self.kept.pop_first().is_none() {
+                self.records.pop_front();
+                self.base += 1;
+            }
         }
         while let Some(record) = self.records.get_mut((self.ended - self.base) as usize) {
             if !record.is_final() {

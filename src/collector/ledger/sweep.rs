@@ -26,6 +26,7 @@ impl Ledger {
             room.advance(now, self.rules.lateness_bound, self.rules.window);
         }
         self.look(now);
+        self.forget(now);
     }
 
     /// Judges what is open by what is known.
@@ -39,7 +40,6 @@ impl Ledger {
             self.clients[client as usize].past.forget(now.back(keep));
         }
         self.close_spans(now);
-        self.forget(now);
     }
 
     /// Numbers passed over and not final, all clients together.
