@@ -163,8 +163,7 @@ impl Publishing {
             }
             SendReply::Unauthorized if !flight.renewed => {
                 flight.renewed = true;
-                // Its token is another one by now: there is nothing to wait for.
-                self.resting.insert((now, flight.publication.ticket), flight);
+                self.rest(now, flight);
             }
             SendReply::Unauthorized | SendReply::Refused { code: Some(_), .. } => {
                 let outcome = if flight.doubtful { Outcome::Unknown } else { Outcome::Rejected };
@@ -366,14 +365,6 @@ mod tests {
         for (name, replies, outcome, attempts) in cases {
             assert_eq!(Bench::new("").publish(&replies), (outcome, attempts), "{name}");
         }
-    }
-
-    #[test]
-    fn a_repeat_with_a_fresh_token_does_not_wait() {
-        let mut bench = Bench::new("");
-        let begun = bench.now;
-        bench.publish(&[SendReply::Unauthorized, acknowledged()]);
-        assert_eq!(bench.now, begun);
     }
 
     #[test]

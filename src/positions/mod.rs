@@ -10,7 +10,8 @@
 //!
 //! - A stored position lags behind what the client has consumed, or is equal to it. It never runs ahead: what is handed
 //!   on for writing is what the session held at that moment, and it becomes the stored one when it is durable.
-//! - It never goes back. A client that is started again below it cannot be: it starts there.
+//! - It never goes back, and a client is started again at it. (Unless the file was torn meanwhile: then it is started at
+//!   the state before. What it had consumed beyond that stays stored, and it is not stored anew before it is passed.)
 //! - A process that has died stores nothing: from [`Positions::died`] to [`Positions::starts`] its position stands still,
 //!   but for what was on its way to the disk already.
 //! - One flush at a time. An interval that ends while the disk is still busy is skipped, and counted.

@@ -181,6 +181,19 @@ mod tests {
     }
 
     #[test]
+    fn what_restarts_brought_again_is_put_down_to_the_flush_interval() {
+        let told = remarks(|p, c| {
+            c.deliveries.replayed = 930;
+            p.client.flush_interval = Duration::from_millis(1_500);
+        });
+        assert!(
+            told.contains("replayed: 930") && told.contains("every 1s500ms (client.flush_interval)"),
+            "{told}"
+        );
+        assert!(!remarks(|_, _| ()).contains("replayed"));
+    }
+
+    #[test]
     fn connections_that_all_die_young_name_the_symptom_and_its_remedy() {
         let twenty =
             remarks(|_, c| c.lifetimes = sample::distribution((0..40).map(|n| 20_000_000 + n * 20_000)));

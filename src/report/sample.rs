@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::collector::collected::{
-    Clients, Collected, Deliveries, Distribution, FaultRecord, Harness, Hold, IntervalRow, Metric, Publishes,
-    Reconnects, Server, Tenant, Tokens, WsConnections,
+    Clients, Collected, Deliveries, Distribution, FaultRecord, Flushes, Harness, Hold, IntervalRow, Metric,
+    Publishes, Reconnects, Server, Tenant, Tokens, WsConnections,
 };
 use crate::profile::quantity::{Rate, Share};
 use crate::profile::{
@@ -213,6 +213,13 @@ pub(crate) fn collected() -> Collected {
             rss_bytes_quiet: Some(28 << 20),
             loop_lag_us_p99: Some(900),
             own_part_us_p99: Some(200),
+            flushes: Flushes {
+                count: 60,
+                bytes: 60 * 840,
+                took: Duration::from_millis(240),
+                took_max: Some(Duration::from_millis(12)),
+                ..Flushes::default()
+            },
             ..Harness::default()
         },
         holds: vec![Hold { phase: "hold".to_owned(), planned: 100, live: 100, down_by_harness: 0 }],

@@ -1,5 +1,6 @@
 //! Keeps the positions of the fleet durable, and starts dead processes again with what the store has of them.
 
+use std::error::Error as _;
 use std::rc::Rc;
 
 use tokio::select;
@@ -7,6 +8,7 @@ use tokio::time::sleep_until;
 
 use super::Fleet;
 use super::mailbox::Mail;
+use crate::driver::store::StoreError;
 use crate::positions::image::Image;
 use crate::worker::conductor::{FlushCost, FlushTrouble};
 
@@ -22,7 +24,9 @@ pub(super) async fn keep(fleet: Rc<Fleet>) {
         flush(&fleet).await;
         let so_far = fleet.positions.borrow().skipped();
         if so_far > skipped {
-            fleet.watcher.unflushed(FlushTrouble::Skipped, so_far - skipped);
+            let times = so_far - skipped;
+            let told = format!("{times} flushes were skipped: the one before took longer than the interval");
+            fleet.watcher.unflushed(FlushTrouble::Skipped, times, told);
             skipped = so_far;
         }
         if over {
@@ -36,13 +40,16 @@ pub(super) async fn keep(fleet: Rc<Fleet>) {
 pub(super) async fn revive(fleet: Rc<Fleet>, clients: Vec<u32>) {
     let image = match fleet.store.load().await {
         Ok(image) => image,
-        Err(_) => {
-            fleet.watcher.unflushed(FlushTrouble::Unread, 1);
+        Err(error) => {
+            let told = format!("restarted clients begin as new ones: failed to {}", explained(&error));
+            fleet.watcher.unflushed(FlushTrouble::Unread, 1, told);
             Image::default()
         }
     };
     if image.broken > 0 {
-        fleet.watcher.unflushed(FlushTrouble::Torn, u64::from(image.broken));
+        let told =
+            "restarted clients begin at the state before the last: a part of the file is torn".to_owned();
+        fleet.watcher.unflushed(FlushTrouble::Torn, u64::from(image.broken), told);
     }
     for client in clients {
         if let Some(mailbox) = &fleet.clients.borrow()[client as usize] {
@@ -59,9 +66,14 @@ async fn flush(fleet: &Fleet) {
             let cost = FlushCost { bytes: written.bytes, took: Some(written.took) };
             fleet.watcher.flushed(&flush, cost);
         }
-        (flush, Err(_)) => {
+        (flush, Err(error)) => {
             fleet.positions.borrow_mut().failed(&flush);
-            fleet.watcher.unflushed(FlushTrouble::Unwritten, 1);
+            let told = format!("positions lag behind: failed to {}", explained(&error));
+            fleet.watcher.unflushed(FlushTrouble::Unwritten, 1, told);
         }
     }
+}
+
+fn explained(error: &StoreError) -> String {
+    error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }

@@ -35,8 +35,8 @@ pub trait Watcher {
     /// These positions are durable now.
     fn flushed(&self, positions: &[(u32, Position)], cost: FlushCost);
 
-    /// Something went wrong with the store, so often.
-    fn unflushed(&self, trouble: FlushTrouble, times: u64);
+    /// Something went wrong with the store, so often; `told`, for people.
+    fn unflushed(&self, trouble: FlushTrouble, times: u64, told: String);
 }
 
 /// Makes the session of a client that starts for the first time.

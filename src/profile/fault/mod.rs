@@ -95,8 +95,8 @@ impl FaultKind {
 /// Which clients.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Who {
-    /// This share, drawn by seed: of those that are live, where the fault is on the client's side; of all clients
-    /// of the plan, where it is on the target's.
+    /// This share, drawn by seed: of those that are live, where the fault is on the client's side (of those that are to be
+    /// live, for an outage or a restart); of all clients of the plan, where it is on the target's.
     Share(Share),
     /// All of this tenant (its index in the plan).
     Tenant(u32),

@@ -209,6 +209,9 @@ impl Course<'_> {
 
     /// What a person would look for in `run.log`: when a phase or a fault began, when connections were lost.
     fn log_changes(&mut self, row: &IntervalRow) {
+        if let Some(told) = self.stage.take_told() {
+            self.recorder.log("positions", told);
+        }
         let (live, wanted) = (row.clients_live, row.clients_wanted);
         if row.phase != self.told.phase {
             self.recorder.log("phase", format!("{}: {live} of {wanted} clients live", row.phase));

@@ -29,6 +29,8 @@ pub(super) struct Stage {
     finished: Cell<bool>,
     /// The embedded target does not do what it is told: the run is worth nothing.
     broken: RefCell<Option<ProcessError>>,
+    /// The latest trouble with the store of positions, for `run.log`.
+    told: RefCell<Option<String>>,
 }
 
 impl Stage {
@@ -47,6 +49,7 @@ impl Stage {
             rearm: Notify::new(),
             finished: Cell::new(false),
             broken: RefCell::new(None),
+            told: RefCell::new(None),
         })
     }
 
@@ -96,6 +99,11 @@ impl Stage {
     /// How it has, if it has.
     pub(super) fn failure(&self) -> Option<ProcessError> {
         self.broken.borrow_mut().take()
+    }
+
+    /// What is to be read in `run.log`, once.
+    pub(super) fn take_told(&self) -> Option<String> {
+        self.told.borrow_mut().take()
     }
 
     fn carry_out(self: &Rc<Self>, command: Command) {
@@ -177,8 +185,9 @@ impl Watcher for Watch {
         }
     }
 
-    fn unflushed(&self, trouble: FlushTrouble, times: u64) {
+    fn unflushed(&self, trouble: FlushTrouble, times: u64, told: String) {
         if let Some(stage) = self.0.upgrade() {
+            *stage.told.borrow_mut() = Some(told);
             stage.tell(Event::Unflushed { trouble, times });
         }
     }
