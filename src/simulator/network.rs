@@ -20,8 +20,10 @@ use crate::worker::conductor::{Event, LineFault};
 pub(super) struct Link {
     pub(super) client: u32,
     pod: u32,
-    /// The upgrade has been answered.
+    /// The upgrade has been answered, and the other side has not closed it since.
     open: bool,
+    /// The client has read that answer: to it the connection is open, whatever has become of it.
+    upgraded: bool,
     /// Nothing passes; what comes meanwhile waits in socket buffers.
     silent: bool,
     /// The client reads only once in this time.
@@ -70,6 +72,7 @@ impl World {
                 client,
                 pod: 0,
                 open: false,
+                upgraded: false,
                 silent: false,
                 slow: None,
                 muted: false,
@@ -219,7 +222,10 @@ impl World {
             return;
         }
         match parcel {
-            Parcel::Upgraded => self.feed(client, Input::Opened),
+            Parcel::Upgraded => {
+                state.upgraded = true;
+                self.feed(client, Input::Opened);
+            }
             Parcel::Refused(failure) => {
                 self.forget_link(client, link);
                 self.feed(client, Input::ConnectFailed(failure));
@@ -279,6 +285,15 @@ impl World {
     fn end_link(&mut self, client: u32, link: u64, ending: Ending) {
         self.forget_link(client, link);
         self.feed(client, Input::Closed(ending));
+    }
+
+    /// The network ends the connection, whether or not there was one already: what counts is what the client has read.
+    fn break_link(&mut self, client: u32, link: u64, ending: Ending) {
+        if self.links.get(&link).is_some_and(|state| state.upgraded) {
+            return self.end_link(client, link, ending);
+        }
+        self.forget_link(client, link);
+        self.feed(client, Input::ConnectFailed(ConnectFailure::Network));
     }
 
     fn forget_link(&mut self, client: u32, link: u64) {
@@ -353,11 +368,11 @@ impl World {
         let Some(link) = state.link else { return false };
         let Some(connection) = self.links.get_mut(&link) else { return false };
         match line {
-            LineFault::Reset => self.end_link(client, link, Ending::Reset),
-            LineFault::Close => self.end_link(client, link, Ending::Eof),
+            LineFault::Reset => self.break_link(client, link, Ending::Reset),
+            LineFault::Close => self.break_link(client, link, Ending::Eof),
             LineFault::ExpireToken => {
                 self.identities[client as usize].spoil();
-                self.end_link(client, link, Ending::Reset);
+                self.break_link(client, link, Ending::Reset);
             }
             LineFault::SameToken => self.sign_in_elsewhere(client),
             LineFault::Silence => connection.silent = true,
@@ -384,12 +399,7 @@ impl World {
 
     fn lose_network(&mut self, client: u32, sync: bool) {
         if let Some(link) = self.clients[client as usize].link {
-            if self.links.get(&link).is_some_and(|state| state.open) {
-                self.end_link(client, link, Ending::Reset);
-            } else {
-                self.forget_link(client, link);
-                self.feed(client, Input::ConnectFailed(ConnectFailure::Network));
-            }
+            self.break_link(client, link, Ending::Reset);
         }
         if !sync {
             self.break_request(client);
