@@ -16,6 +16,10 @@ fn at(millis: u64) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
+fn position(n: u32) -> Position {
+    11 + Position::from(n)
+}
+
 fn acknowledged(id: Option<&str>, position: Option<Position>) -> Outcome {
     Outcome::Acknowledged { id: id.map(Into::into), position }
 }
@@ -323,4 +327,80 @@ fn a_client_that_has_everything_takes_no_memory_for_gaps() {
     assert!(!bench.ledger.has_gaps(0) && bench.ledger.open_gaps() == 0);
     bench.drops(140);
     assert!(bench.ledger.tracks[0].extra.is_none());
+}
+
+#[test]
+fn a_client_that_gets_everything_in_order_takes_no_memory_of_its_own() {
+    let mut bench = Bench::live();
+    for n in 0..5 {
+        bench.publishes(100, n, acknowledged(None, None));
+        bench.streams(0, 110, n, u64::from(n) + 1, Some(position(n)));
+        assert!(bench.ledger.tracks[0].extra.is_none(), "{n}");
+    }
+    bench.ledger.sweep(at(9_000));
+    assert!(bench.ledger.tracks[0].extra.is_none());
+}
+
+#[test]
+fn what_is_undecided_because_the_harness_kept_the_client_away_is_counted_apart() {
+    for (by_harness, apart) in [(true, 2), (false, 0)] {
+        let mut bench = Bench::live();
+        bench.hello(1, 50, 10);
+        bench.drops(60);
+        for n in 0..2 {
+            bench.publishes(100, n, acknowledged(None, None));
+            bench.streams(1, 110, n, u64::from(n) + 1, Some(position(n)));
+        }
+        bench.ledger.end_spans(at(9_000), |client| by_harness && client == 0);
+        let deliveries = bench.deliveries();
+        assert_eq!((deliveries.expected, deliveries.live, deliveries.undecided), (4, 2, 2));
+        assert_eq!(bench.ledger.undecided_by_harness, apart);
+    }
+}
+
+#[test]
+fn a_missed_event_is_told_with_what_is_known_of_it_and_of_the_clients_last_connection() {
+    let mut bench = Bench::live();
+    bench.publishes(100, 0, acknowledged(Some("e"), Some(11)));
+    bench.publishes(120, 1, acknowledged(None, Some(12)));
+    bench.streams(0, 130, 1, 2, Some(12));
+    bench.fact(0, 5_000, &Observation::Ping { json: false, late: false });
+    bench.ledger.sweep(at(5_001));
+    let missed = Missed {
+        client: 0,
+        room: 0,
+        n: 0,
+        place: Place::OnStream,
+        low: 11,
+        high: 11,
+        event_id: Some("e".into()),
+        info: Some(Box::default()),
+        connected_at: Some(at(50)),
+        disconnected_at: None,
+    };
+    assert_eq!(bench.words(), [Word::Missed(missed)]);
+    assert!(bench.ledger.in_span(0) && !bench.ledger.in_span(1) && !bench.ledger.has_gaps(0));
+}
+
+#[test]
+fn how_far_a_connection_is_proved_and_whether_everything_has_an_end_can_be_asked() {
+    let mut bench = Bench::live();
+    assert!(bench.ledger.all_ended());
+    bench.sends(0);
+    assert!(!bench.ledger.all_ended(), "on its way");
+    bench.ends(100, 110, 0, Outcome::Unknown);
+    bench.ledger.sweep(at(200));
+    assert!(!bench.ledger.all_ended(), "doubtful");
+    bench.ledger.sweep(at(1_110));
+    assert_eq!(bench.words(), [], "not before the bound has passed");
+    bench.ledger.sweep(at(1_111));
+    assert_eq!(bench.words(), [Word::LookUp { room: 0, n: 0, above: 10 }]);
+    bench.ledger.looked_up(at(1_200), 0, 0, Some(false), None);
+    bench.ledger.sweep(at(1_300));
+    assert!(bench.ledger.all_ended());
+    bench.fact(0, 3_000, &Observation::Ping { json: true, late: true });
+    assert!(!bench.ledger.proved_past(0, at(60)), "read late");
+    bench.fact(0, 3_000, &Observation::Ping { json: true, late: false });
+    assert!(bench.ledger.proved_past(0, at(1_999)) && !bench.ledger.proved_past(0, at(2_000)));
+    assert!(!bench.ledger.proved_past(1, at(60)), "never connected");
 }
