@@ -125,6 +125,7 @@ fn another_id_or_another_position_than_the_acknowledged_one_is_a_second_copy() {
     for (acknowledged, copies, doubles) in [
         (acknowledged(Some("e"), None), [(id, None), (id, Some(12))], 0),
         (acknowledged(Some("e"), None), [(other, None), (id, None)], 1),
+        (acknowledged(Some("e"), None), [(other, None), (other, None)], 1),
         (acknowledged(None, Some(11)), [(0, Some(11)), (other, Some(11))], 0),
         (acknowledged(None, Some(11)), [(0, Some(12)), (0, Some(11))], 1),
         (acknowledged(None, None), [(id, Some(11)), (other, Some(11))], 1),
@@ -157,6 +158,26 @@ fn the_acknowledgement_itself_can_be_the_second_copy() {
         [Word::Stray { kind: "double_stored", client: 1, room: 0, n: Some(0), position: Some(11) }]
     );
     assert_eq!(bench.ledger.double_stored(), [1]);
+}
+
+#[test]
+fn an_acknowledgement_without_an_id_leaves_the_one_that_was_seen() {
+    let mut bench = Bench::live();
+    bench.sends(0);
+    bench.streams(0, 105, 0, id_hash("e"), None);
+    bench.ends(100, 110, 0, acknowledged(None, None));
+    bench.streams(0, 120, 0, id_hash("f"), None);
+    assert_eq!(bench.ledger.double_stored(), [1]);
+}
+
+#[test]
+fn a_connection_that_was_not_proved_past_its_own_hello_is_no_evidence() {
+    for (ping, pieces) in [(1_050, 0), (1_051, 1)] {
+        let mut bench = Bench::live();
+        bench.fact(0, ping, &Observation::Ping { json: false, late: false });
+        bench.drops(2_000);
+        assert_eq!(bench.ledger.clients[0].past.items.len(), pieces, "{ping}");
+    }
 }
 
 #[test]
@@ -343,18 +364,21 @@ fn a_client_that_gets_everything_in_order_takes_no_memory_of_its_own() {
 
 #[test]
 fn what_is_undecided_because_the_harness_kept_the_client_away_is_counted_apart() {
-    for (by_harness, apart) in [(true, 2), (false, 0)] {
+    for (by_harness, apart) in
+        [([true, true], 3), ([true, false], 2), ([false, true], 1), ([false, false], 0)]
+    {
         let mut bench = Bench::live();
         bench.hello(1, 50, 10);
         bench.drops(60);
         for n in 0..2 {
             bench.publishes(100, n, acknowledged(None, None));
-            bench.streams(1, 110, n, u64::from(n) + 1, Some(position(n)));
         }
-        bench.ledger.end_spans(at(9_000), |client| by_harness && client == 0);
+        bench.streams(1, 110, 0, 1, Some(position(0)));
+        bench.fact(1, 120, &Observation::Disconnected { cause: Cause::Reset, code: None, was_live: true });
+        bench.ledger.end_spans(at(9_000), |client| by_harness[client as usize]);
         let deliveries = bench.deliveries();
-        assert_eq!((deliveries.expected, deliveries.live, deliveries.undecided), (4, 2, 2));
-        assert_eq!(bench.ledger.undecided_by_harness, apart);
+        assert_eq!((deliveries.expected, deliveries.live, deliveries.undecided), (4, 1, 3));
+        assert_eq!(bench.ledger.undecided_by_harness, apart, "{by_harness:?}");
     }
 }
 
