@@ -428,3 +428,35 @@ fn how_far_a_connection_is_proved_and_whether_everything_has_an_end_can_be_asked
     assert!(bench.ledger.proved_past(0, at(1_999)) && !bench.ledger.proved_past(0, at(2_000)));
     assert!(!bench.ledger.proved_past(1, at(60)), "never connected");
 }
+
+#[test]
+fn a_span_that_begins_before_what_its_room_remembers_is_counted_as_such() {
+    let mut bench = Bench::with_window(1);
+    for n in 0..5 {
+        bench.publishes(100, n, acknowledged(None, None));
+    }
+    bench.ledger.sweep(at(2_000));
+    bench.ledger.sweep(at(2_001));
+    bench.hello(0, 3_000, 20);
+    bench.hello(1, 3_000, 20);
+    bench.ledger.end_spans(at(9_000), |_| false);
+    assert_eq!(bench.ledger.refused().get("ledger_span_without_base"), Some(&2));
+    assert_eq!(bench.deliveries().expected, 0);
+}
+
+#[test]
+fn what_is_missed_is_final_only_when_the_bound_has_passed() {
+    for (ends, in_sync, undecided) in [(1_110, 0, 1), (1_111, 1, 0)] {
+        let mut bench = Bench::live();
+        bench.publishes(100, 0, acknowledged(None, Some(11)));
+        bench.drops(120);
+        bench.fact(0, 200, &Observation::BridgeBegan { position: 10, poll: true });
+        bench.fact(0, 200, &Observation::SyncSent { since: 10 });
+        let page = Observation::SyncPage { took: Duration::ZERO, next_cursor: Some(12), regressed: false };
+        bench.fact(0, 210, &page);
+        bench.fact(0, 210, &Observation::BridgeEnded { complete: true, took: Duration::ZERO, poll: true });
+        bench.ledger.end_spans(at(ends), |_| false);
+        let deliveries = bench.deliveries();
+        assert_eq!((deliveries.missed_in_sync, deliveries.undecided), (in_sync, undecided), "{ends}");
+    }
+}
