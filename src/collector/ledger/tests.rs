@@ -460,3 +460,87 @@ fn what_is_missed_is_final_only_when_the_bound_has_passed() {
         assert_eq!((deliveries.missed_in_sync, deliveries.undecided), (in_sync, undecided), "{ends}");
     }
 }
+
+impl Bench {
+    /// A poll of one empty page, which brings the client to `cursor`.
+    fn polls(&mut self, now: u64, since: Position, cursor: Position) {
+        self.fact(0, now, &Observation::BridgeBegan { position: since, poll: true });
+        self.fact(0, now, &Observation::SyncSent { since });
+        let page =
+            Observation::SyncPage { took: Duration::ZERO, next_cursor: Some(cursor), regressed: false };
+        self.fact(0, now, &page);
+        self.fact(0, now, &Observation::BridgeEnded { complete: true, took: Duration::ZERO, poll: true });
+    }
+
+    /// Places of what the ledger has found missed by now.
+    fn sweeps(&mut self, now: u64) -> Vec<Place> {
+        self.ledger.sweep(at(now));
+        let place = |word| match word {
+            Word::Missed(missed) => Some(missed.place),
+            _ => None,
+        };
+        self.words().into_iter().filter_map(place).collect()
+    }
+}
+
+#[test]
+fn the_last_event_of_a_room_is_missed_though_no_later_one_shows_the_gap() {
+    let mut bench = Bench::live();
+    bench.publishes(100, 0, acknowledged(None, Some(11)));
+    assert_eq!((bench.sweeps(1_110), bench.ledger.open_gaps()), (vec![], 0), "not late yet");
+    assert_eq!((bench.sweeps(1_111), bench.ledger.open_gaps()), (vec![], 1));
+    bench.fact(0, 2_000, &Observation::Ping { json: false, late: false });
+    assert_eq!(bench.sweeps(2_001), [], "the position has not passed it");
+    // What is in no timetable moves the position all the same.
+    bench.streams(0, 2_100, 9, 9, Some(12));
+    assert_eq!(bench.sweeps(2_101), [Place::OnStream]);
+    assert_eq!((bench.deliveries().stream_omitted, bench.ledger.open_gaps()), (1, 0));
+}
+
+#[test]
+fn a_client_that_is_down_is_looked_at_again_until_nothing_more_can_be_learned() {
+    let mut bench = Bench::live();
+    bench.publishes(100, 0, acknowledged(None, Some(11)));
+    bench.publishes(100, 1, acknowledged(None, Some(12)));
+    bench.streams(0, 115, 1, 2, Some(12));
+    bench.drops(120);
+    bench.polls(200, 10, 12);
+    assert_eq!(bench.sweeps(500), [], "not late yet");
+    assert_eq!(bench.sweeps(2_000), [Place::InSync], "nothing has happened to it meanwhile");
+}
+
+#[test]
+fn a_proof_stays_one_when_it_is_found_again() {
+    for looks in 1..4 {
+        let mut bench = Bench::live();
+        bench.publishes(100, 0, acknowledged(None, Some(20)));
+        bench.drops(120);
+        bench.polls(200, 10, 12);
+        for look in 0..looks {
+            assert_eq!(bench.sweeps(2_000 + look * 100), [], "the position has not passed it");
+            bench.polls(2_050 + look * 100, 12, 12);
+        }
+        bench.polls(3_000, 12, 25);
+        assert_eq!(bench.sweeps(3_100), [Place::InSync], "after {looks} looks");
+    }
+}
+
+#[test]
+fn final_gaps_are_remembered_up_to_a_number_and_counted_beyond() {
+    for (remembered, refused) in [(FINALS - 1, 0), (FINALS, 2)] {
+        let mut bench = Bench::live();
+        bench.ledger.finals = (0..remembered as u32).map(|n| (7, 7, n)).collect();
+        for n in 0..2 {
+            bench.publishes(100, n, acknowledged(None, Some(position(n))));
+        }
+        bench.publishes(100, 2, acknowledged(None, Some(13)));
+        bench.streams(0, 115, 2, 3, Some(13));
+        bench.fact(0, 5_000, &Observation::Ping { json: false, late: false });
+        if refused == 0 {
+            bench.ledger.finals.remove(&(7, 7, 0));
+        }
+        assert_eq!(bench.sweeps(5_001), [Place::OnStream; 2]);
+        assert_eq!(bench.ledger.refused().get("ledger_finals").copied().unwrap_or(0), refused);
+        assert_eq!(bench.ledger.finals.len(), FINALS);
+    }
+}
