@@ -393,3 +393,33 @@ fn a_row_holds_what_came_since_the_one_before() {
     assert_eq!(row, should);
     assert_eq!((rows[0].messages_dropped, rows[1].delivery_intended_us_p50.is_some()), (Some(0), true));
 }
+
+#[test]
+fn a_late_harness_is_told_and_drops_near_its_lateness_are_its_own() {
+    let mut bench = Bench::new();
+    let strain = Strain { loop_lag: Duration::from_millis(600), cpu: Duration::ZERO, rss: 7 };
+    bench.collector.strained(at(100), strain, true);
+    bench.fact(200, 0, &Observation::Disconnected { cause: Cause::Silent, code: None, was_live: true });
+    bench.fact(20_000, 0, &Observation::Disconnected { cause: Cause::Silent, code: None, was_live: true });
+    let harness = bench.collector.collected(at(300)).harness;
+    assert_eq!((harness.rss_bytes_max, harness.self_inflicted_drops), (7, 1));
+    assert_eq!(harness.rss_bytes_quiet, Some(7));
+}
+
+#[test]
+fn undecided_events_are_the_harnesss_when_it_was_interrupted_or_could_not_connect() {
+    for (interrupted, local, by_harness) in
+        [(false, false, 0), (true, false, 1), (false, true, 1), (true, true, 1)]
+    {
+        let mut bench = Bench::new();
+        bench.hello(50, 0, None, false);
+        bench.fact(60, 0, &Observation::Disconnected { cause: Cause::Reset, code: None, was_live: true });
+        bench.fact(70, 0, &Observation::ConnectFailed { local });
+        bench.collector.issued(0, 0);
+        bench.ends(Some(110), 150, 0, acknowledged());
+        bench.collector.end_spans(at(9_000), interrupted, |_, _| 2);
+        let collected = bench.collector.collected(at(9_000));
+        assert_eq!((collected.deliveries.undecided, collected.harness.undecided_by_harness), (1, by_harness));
+        assert_eq!(collected.harness.local_failures, u64::from(local));
+    }
+}
