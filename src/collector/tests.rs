@@ -423,3 +423,16 @@ fn undecided_events_are_the_harnesss_when_it_was_interrupted_or_could_not_connec
         assert_eq!(collected.harness.local_failures, u64::from(local));
     }
 }
+
+#[test]
+fn what_the_audit_refused_and_how_often_clients_polled_is_told_when_there_is_something_to_tell() {
+    let mut bench = Bench::new();
+    let collected = bench.collector.collected(at(100));
+    assert_eq!((collected.harness.refused.len(), collected.oddities.len()), (0, 0));
+    bench.collector.auditor.refused = 3;
+    let kind = crate::session::ReconnectKind::Offline;
+    bench.fact(100, 0, &Observation::Attempt { scheduled: at(100), kind, violation: false });
+    let collected = bench.collector.collected(at(100));
+    assert_eq!(collected.harness.refused, [("audit_queue", 3)].into());
+    assert_eq!(collected.oddities, [("offline_attempts", 1)].into());
+}
