@@ -436,3 +436,100 @@ fn what_the_audit_refused_and_how_often_clients_polled_is_told_when_there_is_som
     assert_eq!(collected.harness.refused, [("audit_queue", 3)].into());
     assert_eq!(collected.oddities, [("offline_attempts", 1)].into());
 }
+
+#[test]
+fn a_missed_event_is_told_once_its_store_is_known_with_all_that_is_known_of_it() {
+    let mut bench = Bench::new();
+    let info = ConnectionInfo {
+        session_id: Some("s".into()),
+        server_name: Some("pod-1".into()),
+        tenant_id: Some("t0".into()),
+        slow: false,
+    };
+    let hello = Observation::Hello { took: Duration::ZERO, position: 10, info: Box::new(info) };
+    bench.fact(50, 0, &hello);
+    (0..4).for_each(|n| bench.collector.issued(0, n));
+    (0..4).for_each(|n| bench.ends(Some(110), 150, n, acknowledged()));
+    bench.arrives(160, 0, 3, LIVE);
+    let moved = Observation::BridgeBegan { position: 20, poll: false };
+    bench.fact(170, 0, &moved);
+    bench.fact(170, 0, &Observation::BridgeEnded { complete: false, took: Duration::ZERO, poll: false });
+    bench.fact(5_000, 0, &Observation::Ping { json: false, late: false });
+    bench.fact(5_001, 0, &Observation::Disconnected { cause: Cause::Reset, code: None, was_live: true });
+    bench.collector.end_spans(at(9_000), false, |_, _| 2);
+    assert_eq!(
+        (bench.kinds(), bench.collector.deliveries().undecided),
+        (vec![""; 0], 3),
+        "down, and no position known"
+    );
+
+    let mut bench = Bench::new();
+    bench.fact(50, 0, &hello);
+    let outcome = |n: u32| Outcome::Acknowledged { id: Some("e".into()), position: Some(11 + u64::from(n)) };
+    (0..4).for_each(|n| bench.collector.issued(0, n));
+    (0..4).for_each(|n| bench.ends(Some(110), 150, n, outcome(n)));
+    bench.arrives(160, 0, 3, LIVE);
+    bench.fact(170, 0, &moved);
+    bench.fact(5_000, 0, &Observation::Ping { json: false, late: false });
+    bench.fact(5_001, 0, &Observation::Disconnected { cause: Cause::Reset, code: None, was_live: true });
+    bench.collector.sweep(at(6_000), |_, _| 2);
+    assert_eq!(bench.kinds(), [""; 0], "the audit has not said yet where they are");
+    for n in 0..3 {
+        let item = Item { client: 0, room: 0, n, low: 11, high: 12, doubtful: false };
+        bench.collector.found_missed(at(7_000), item, Store::Nowhere);
+    }
+    let findings = bench.collector.take_findings();
+    assert_eq!(findings.len(), 2, "the cap of their kind");
+    for (n, line) in (0..).zip(&findings) {
+        assert_eq!(
+            (line.kind, line.n, line.client, line.store),
+            ("missed", Some(n), Some(0), Some("lost_by_server"))
+        );
+        assert_eq!((line.place, line.event_id.as_deref()), (Some("missed_on_stream"), Some("e")));
+        assert_eq!((line.session_id.as_deref(), line.server_name.as_deref()), (Some("s"), Some("pod-1")));
+        assert_eq!((line.connected_ns, line.disconnected_ns), (Some(50_000_000), Some(5_001_000_000)));
+        assert_eq!((line.position, line.at_ns), (None, 7_000_000_000));
+    }
+    assert_eq!(bench.collector.findings.refused().collect::<Vec<_>>(), [("missed", 1)]);
+}
+
+#[test]
+fn as_many_findings_as_the_cap_are_not_too_many() {
+    let mut bench = Bench::new();
+    for client in [0, 1] {
+        let evicted =
+            Observation::Disconnected { cause: Cause::DuplicateConnection, code: None, was_live: true };
+        bench.fact(100, client, &evicted);
+    }
+    assert_eq!(bench.collector.findings.refused().count(), 0);
+}
+
+#[test]
+fn no_more_missed_events_than_can_be_told_wait_for_the_audit() {
+    let missed = |n| Missed {
+        client: 0,
+        room: 0,
+        n,
+        place: ledger::Place::InSync,
+        low: 1,
+        high: 2,
+        event_id: None,
+        info: None,
+        connected_at: None,
+        disconnected_at: None,
+    };
+    let mut bench = Bench::new();
+    let people = bench.collector.people.clone();
+    let findings = &mut bench.collector.findings;
+    (0..3).for_each(|n| findings.missed(at(1), missed(n)));
+    let item = |n| Item { client: 0, room: 0, n, low: 1, high: 2, doubtful: false };
+    findings.stored(at(2), item(0), "unaudited", (None, None), &people);
+    // One has been told and one waits: there is no room for another.
+    findings.missed(at(3), missed(7));
+    for n in [1, 7] {
+        findings.stored(at(4), item(n), "unaudited", (Some(9), None), &people);
+    }
+    let told = findings.take();
+    let places: Vec<_> = told.iter().map(|line| (line.n, line.place, line.position)).collect();
+    assert_eq!(places, [(Some(0), Some("missed_in_sync"), None), (Some(1), Some("missed_in_sync"), Some(9))]);
+}
