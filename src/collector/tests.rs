@@ -523,13 +523,29 @@ fn no_more_missed_events_than_can_be_told_wait_for_the_audit() {
     let findings = &mut bench.collector.findings;
     (0..3).for_each(|n| findings.missed(at(1), missed(n)));
     let item = |n| Item { client: 0, room: 0, n, low: 1, high: 2, doubtful: false };
-    findings.stored(at(2), item(0), "unaudited", (None, None), &people);
-    // One has been told and one waits: there is no room for another.
-    findings.missed(at(3), missed(7));
-    for n in [1, 7] {
-        findings.stored(at(4), item(n), "unaudited", (Some(9), None), &people);
+    // The third one had no room to wait in: only the audit's own words are told of it.
+    for n in [2, 0] {
+        findings.stored(at(2), item(n), "unaudited", (Some(9), None), &people);
     }
-    let told = findings.take();
-    let places: Vec<_> = told.iter().map(|line| (line.n, line.place, line.position)).collect();
-    assert_eq!(places, [(Some(0), Some("missed_in_sync"), None), (Some(1), Some("missed_in_sync"), Some(9))]);
+    let places: Vec<_> = findings.take().iter().map(|line| (line.n, line.place, line.position)).collect();
+    assert_eq!(places, [(Some(2), None, Some(9)), (Some(0), Some("missed_in_sync"), Some(9))]);
+}
+
+#[test]
+fn a_row_counts_what_was_missed_in_its_own_interval() {
+    let mut bench = Bench::new();
+    bench.hello(50, 0, None, false);
+    (0..2).for_each(|n| bench.collector.issued(0, n));
+    let position = |n: u32| Outcome::Acknowledged { id: None, position: Some(11 + u64::from(n)) };
+    (0..2).for_each(|n| bench.ends(Some(110), 150, n, position(n)));
+    bench.arrives(160, 0, 1, LIVE);
+    bench.fact(170, 0, &Observation::BridgeBegan { position: 20, poll: false });
+    bench.fact(170, 0, &Observation::BridgeEnded { complete: false, took: Duration::ZERO, poll: false });
+    bench.fact(5_000, 0, &Observation::Ping { json: false, late: false });
+    let mut missed = Vec::new();
+    for now in [500, 6_000, 7_000] {
+        bench.collector.sweep(at(now), |_, _| 2);
+        missed.push(bench.collector.turn(RowContext::default()).0.missed_after_bridging);
+    }
+    assert_eq!(missed, [0, 1, 0]);
 }
