@@ -478,6 +478,7 @@ fn a_missed_event_is_told_once_its_store_is_known_with_all_that_is_known_of_it()
     bench.fact(170, 0, &moved);
     bench.fact(5_000, 0, &Observation::Ping { json: false, late: false });
     bench.fact(5_001, 0, &Observation::Disconnected { cause: Cause::Reset, code: None, was_live: true });
+    bench.collector.ledger.stored(0, 20);
     bench.collector.sweep(at(6_000), |_, _| 2);
     assert_eq!(bench.kinds(), [""; 0], "the audit has not said yet where they are");
     for n in 0..3 {
@@ -548,6 +549,7 @@ fn a_row_counts_what_was_missed_in_its_own_interval() {
     bench.fact(170, 0, &Observation::BridgeBegan { position: 20, poll: false });
     bench.fact(170, 0, &Observation::BridgeEnded { complete: false, took: Duration::ZERO, poll: false });
     bench.fact(5_000, 0, &Observation::Ping { json: false, late: false });
+    bench.collector.ledger.stored(0, 20);
     let mut missed = Vec::new();
     for now in [500, 6_000, 7_000] {
         bench.collector.sweep(at(now), |_, _| 2);

@@ -1,5 +1,6 @@
 //! What the stories of `tests/scenarios/rules.rs` and the oracle do not see: words, bounds, borders.
 
+use super::forget::FINALS;
 use super::*;
 use crate::profile;
 use crate::session::{Arrival, Channel};
@@ -48,6 +49,15 @@ impl Bench {
         let mut bench = Self::new();
         bench.hello(0, 50, 10);
         bench
+    }
+
+    /// Restarts have stories of their own: here every position is durable at once.
+    fn sweep(&mut self, now: Timestamp) {
+        for client in 0..self.ledger.clients.len() as u32 {
+            let position = self.ledger.clients[client as usize].position;
+            self.ledger.stored(client, position);
+        }
+        self.ledger.sweep(now);
     }
 
     fn fact(&mut self, client: u32, now: u64, fact: &Observation) {
@@ -198,9 +208,9 @@ fn a_position_that_nobody_knows_lies_above_what_anyone_of_the_tenant_held_when_i
         bench.words();
         bench.publishes(100, 0, acknowledged(None, None));
         bench.drops(2_000);
-        bench.ledger.sweep(at(3_000));
+        bench.sweep(at(3_000));
         bench.ledger.end_spans(at(3_000), |_| false);
-        bench.ledger.sweep(at(3_000));
+        bench.sweep(at(3_000));
         assert_eq!(bench.deliveries().undecided, 1, "{held}");
         let mut unknown = Bench::live();
         unknown.hello(1, 60, 20);
@@ -244,8 +254,7 @@ fn a_position_that_nobody_knows_lies_below_those_of_what_was_sent_after_its_ackn
         bench.streams(0, 320, 2, 2, Some(30));
         bench.fact(0, 5_000, &Observation::Ping { json: false, late: false });
         bench.drops(5_001);
-        bench.ledger.stored(0, 30);
-        bench.ledger.sweep(at(5_002));
+        bench.sweep(at(5_002));
         let missed = bench.words().into_iter().find_map(|word| match word {
             Word::Missed(missed) if missed.n == 0 => Some((missed.place, missed.low, missed.high)),
             _ => None,
@@ -287,7 +296,7 @@ fn what_settles_only_when_the_books_are_closed_is_judged_whatever_the_window() {
         for n in 0..9 {
             let outcome = if n == 0 { Outcome::Unknown } else { Outcome::Rejected };
             bench.publishes(3_000, n, outcome);
-            bench.ledger.sweep(at(3_100));
+            bench.sweep(at(3_100));
         }
         bench.ledger.end_spans(at(9_000), |_| false);
         let deliveries = bench.deliveries();
@@ -300,7 +309,7 @@ fn no_position_of_a_server_is_too_high() {
     let mut bench = Bench::new();
     bench.hello(0, 1_000, u64::MAX);
     bench.publishes(2_000, 0, acknowledged(None, None));
-    bench.ledger.sweep(at(8_000));
+    bench.sweep(at(8_000));
     bench.ledger.end_spans(at(9_000), |_| false);
     assert_eq!((bench.deliveries().expected, bench.deliveries().missed_after_bridging), (1, 1));
 }
@@ -360,7 +369,7 @@ fn a_client_that_gets_everything_in_order_takes_no_memory_of_its_own() {
         bench.streams(0, 110, n, u64::from(n) + 1, Some(position(n)));
         assert!(bench.ledger.tracks[0].extra.is_none(), "{n}");
     }
-    bench.ledger.sweep(at(9_000));
+    bench.sweep(at(9_000));
     assert!(bench.ledger.tracks[0].extra.is_none());
 }
 
@@ -391,7 +400,7 @@ fn a_missed_event_is_told_with_what_is_known_of_it_and_of_the_clients_last_conne
     bench.publishes(120, 1, acknowledged(None, Some(12)));
     bench.streams(0, 130, 1, 2, Some(12));
     bench.fact(0, 5_000, &Observation::Ping { json: false, late: false });
-    bench.ledger.sweep(at(5_001));
+    bench.sweep(at(5_001));
     let missed = Missed {
         client: 0,
         room: 0,
@@ -415,14 +424,14 @@ fn how_far_a_connection_is_proved_and_whether_everything_has_an_end_can_be_asked
     bench.sends(0);
     assert!(!bench.ledger.all_ended(), "on its way");
     bench.ends(100, 110, 0, Outcome::Unknown);
-    bench.ledger.sweep(at(200));
+    bench.sweep(at(200));
     assert!(!bench.ledger.all_ended(), "doubtful");
-    bench.ledger.sweep(at(1_110));
+    bench.sweep(at(1_110));
     assert_eq!(bench.words(), [], "not before the bound has passed");
-    bench.ledger.sweep(at(1_111));
+    bench.sweep(at(1_111));
     assert_eq!(bench.words(), [Word::LookUp { room: 0, n: 0, above: 10 }]);
-    bench.ledger.looked_up(at(1_200), 0, 0, Some(false), None);
-    bench.ledger.sweep(at(1_300));
+    bench.ledger.looked_up_in_vain(0, 0);
+    bench.sweep(at(1_300));
     assert!(bench.ledger.all_ended());
     bench.fact(0, 3_000, &Observation::Ping { json: true, late: true });
     assert!(!bench.ledger.proved_past(0, at(60)), "read late");
@@ -437,8 +446,8 @@ fn a_span_that_begins_before_what_its_room_remembers_is_counted_as_such() {
     for n in 0..5 {
         bench.publishes(100, n, acknowledged(None, None));
     }
-    bench.ledger.sweep(at(2_000));
-    bench.ledger.sweep(at(2_001));
+    bench.sweep(at(2_000));
+    bench.sweep(at(2_001));
     bench.hello(0, 3_000, 20);
     bench.hello(1, 3_000, 20);
     bench.ledger.end_spans(at(9_000), |_| false);
@@ -457,6 +466,7 @@ fn what_is_missed_is_final_only_when_the_bound_has_passed() {
         let page = Observation::SyncPage { took: Duration::ZERO, next_cursor: Some(12), regressed: false };
         bench.fact(0, 210, &page);
         bench.fact(0, 210, &Observation::BridgeEnded { complete: true, took: Duration::ZERO, poll: true });
+        bench.ledger.stored(0, 12);
         bench.ledger.end_spans(at(ends), |_| false);
         let deliveries = bench.deliveries();
         assert_eq!((deliveries.missed_in_sync, deliveries.undecided), (in_sync, undecided), "{ends}");
@@ -476,7 +486,7 @@ impl Bench {
 
     /// Places of what the ledger has found missed by now.
     fn sweeps(&mut self, now: u64) -> Vec<Place> {
-        self.ledger.sweep(at(now));
+        self.sweep(at(now));
         let place = |word| match word {
             Word::Missed(missed) => Some(missed.place),
             _ => None,
@@ -531,7 +541,7 @@ fn a_proof_stays_one_when_it_is_found_again() {
 fn final_gaps_are_remembered_up_to_a_number_and_counted_beyond() {
     for (remembered, refused) in [(FINALS - 1, 0), (FINALS, 2)] {
         let mut bench = Bench::live();
-        bench.ledger.finals = (0..remembered as u32).map(|n| (7, 7, n)).collect();
+        (0..remembered as u32).for_each(|n| assert!(bench.ledger.finals.insert(7, 0, 10 + n)));
         for n in 0..2 {
             bench.publishes(100, n, acknowledged(None, Some(position(n))));
         }
@@ -539,10 +549,10 @@ fn final_gaps_are_remembered_up_to_a_number_and_counted_beyond() {
         bench.streams(0, 115, 2, 3, Some(13));
         bench.fact(0, 5_000, &Observation::Ping { json: false, late: false });
         if refused == 0 {
-            bench.ledger.finals.remove(&(7, 7, 0));
+            assert!(bench.ledger.finals.remove(7, 0, 10));
         }
         assert_eq!(bench.sweeps(5_001), [Place::OnStream; 2]);
         assert_eq!(bench.ledger.refused().get("ledger_finals").copied().unwrap_or(0), refused);
-        assert_eq!(bench.ledger.finals.len(), FINALS);
+        assert!(!bench.ledger.finals.insert(8, 0, 10), "full");
     }
 }
