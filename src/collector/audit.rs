@@ -425,4 +425,186 @@ mod tests {
         auditor.fetched(Timestamp::ZERO, id, Err(SyncTrouble::BeyondRetention));
         assert_eq!(auditor.found().unwrap().1, Store::Signalled);
     }
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    /// What is asked for now: whose token, and what.
+    fn asks(auditor: &mut Auditor, now: Timestamp) -> Vec<(u64, u32, Fetch)> {
+        auditor.pump(now);
+        std::iter::from_fn(|| auditor.poll()).collect()
+    }
+
+    const fn sync(since: Position) -> Fetch {
+        Fetch::Sync { since, limit: 500 }
+    }
+
+    const fn history(from: Position) -> Fetch {
+        Fetch::History { room: 3, from, limit: 200 }
+    }
+
+    fn nothing() -> SyncPage<'static> {
+        page(&[], false)
+    }
+
+    #[test]
+    fn the_items_of_one_client_are_asked_for_together_from_just_below_the_lowest() {
+        let mut auditor = auditor(100);
+        for (client, n, low) in [(1, 0, 9), (2, 1, 20), (1, 2, 5), (1, 3, 7)] {
+            auditor.want(item(client, n, low, low));
+        }
+        let asked: Vec<_> =
+            asks(&mut auditor, at(0)).iter().map(|&(_, client, what)| (client, what)).collect();
+        assert_eq!(asked, [(1, sync(4)), (2, sync(19))]);
+        let mut lowest = self::auditor(1);
+        lowest.want(item(1, 0, 0, 0));
+        assert_eq!(asks(&mut lowest, at(0))[0].2, sync(0), "there is nothing below 0");
+    }
+
+    #[test]
+    fn only_so_many_walks_are_under_way_at_once() {
+        let mut auditor = auditor(100);
+        (0..10).for_each(|client| auditor.want(item(client, 0, 5, 5)));
+        let first = asks(&mut auditor, at(0));
+        assert_eq!((first.len(), asks(&mut auditor, at(0)).len()), (WALKS, 0));
+        auditor.fetched(at(1), first[0].0, Err(SyncTrouble::Network));
+        assert_eq!(asks(&mut auditor, at(500)).len(), 0, "one that rests is under way");
+        auditor.fetched(at(501), first[1].0, Err(SyncTrouble::BeyondRetention));
+        assert_eq!(asks(&mut auditor, at(502)).iter().map(|asked| asked.1).collect::<Vec<_>>(), [8]);
+    }
+
+    #[test]
+    fn a_page_that_failed_is_asked_for_again_after_a_second() {
+        let mut auditor = auditor(100);
+        auditor.want(item(1, 0, 5, 5));
+        assert_eq!(auditor.next_wake(), None);
+        let (id, ..) = asks(&mut auditor, at(0))[0];
+        auditor.fetched(at(100), id, Err(SyncTrouble::ServerError(503)));
+        assert_eq!(auditor.next_wake(), Some(at(1_100)));
+        assert!(asks(&mut auditor, at(1_099)).is_empty() && !auditor.is_idle());
+        assert_eq!(asks(&mut auditor, at(1_100)), [(id, 1, sync(4))]);
+        // A page that comes gives it all its attempts again.
+        auditor.fetched(at(1_200), id, Ok(&page(&[(1, 77)], true)));
+        for attempt in 0..ATTEMPTS {
+            let now = at(2_000 + u64::from(attempt) * 1_000);
+            assert_eq!(asks(&mut auditor, now).len(), 1, "{attempt}");
+            auditor.fetched(now, id, Err(SyncTrouble::Network));
+        }
+        assert_eq!(auditor.found().map(|(_, store)| store), Some(Store::Unaudited));
+        assert!(auditor.is_idle());
+    }
+
+    #[test]
+    fn look_ups_keep_to_their_rate() {
+        let settings = profile::Audit { rate: Rate(2.0), queue: 100, window: 10 };
+        let mut auditor = Auditor::new(&settings, RUN.to_owned());
+        (0..4).for_each(|client| auditor.want(item(client, 0, 5, 5)));
+        assert_eq!(asks(&mut auditor, at(0)).len(), 2);
+        assert_eq!(auditor.next_wake(), Some(at(500)));
+        assert_eq!((asks(&mut auditor, at(499)).len(), asks(&mut auditor, at(500)).len()), (0, 1));
+        assert_eq!(asks(&mut auditor, at(1_000)).len(), 1);
+        assert_eq!(auditor.next_wake(), None, "nothing is left to wait for");
+        let slow = profile::Audit { rate: Rate(0.0), ..settings };
+        let mut auditor = Auditor::new(&slow, RUN.to_owned());
+        (0..2).for_each(|client| auditor.want(item(client, 0, 5, 5)));
+        assert_eq!((asks(&mut auditor, at(0)).len(), auditor.next_wake()), (1, Some(at(10_000))));
+    }
+
+    #[test]
+    fn a_walk_has_so_many_pages_and_not_one_more() {
+        let mut auditor = auditor(100);
+        auditor.want(item(1, 0, 1_000_000, u64::MAX));
+        let mut pages = 0;
+        while let Some(&(id, _, what)) = asks(&mut auditor, at(60_000)).first() {
+            pages += 1;
+            let Fetch::Sync { since, .. } = what else {
+                panic!("nothing was found, and nothing ended: {what:?}")
+            };
+            auditor.fetched(at(60_000), id, Ok(&page(&[(since + 1, 77)], true)));
+        }
+        assert_eq!((pages, auditor.found().map(|(_, store)| store)), (PAGES, Some(Store::Unaudited)));
+    }
+
+    #[test]
+    fn what_sync_has_passed_or_ended_before_is_looked_for_in_history() {
+        // The page goes beyond the event, or is the last one, or brings nothing new.
+        for last in
+            [page(&[(6, 77)], true), page(&[(5, 77)], true), page(&[(4, 77)], false), page(&[(4, 77)], true)]
+        {
+            let mut auditor = auditor(100);
+            auditor.want(item(1, 0, 5, 5));
+            let (id, _, what) = asks(&mut auditor, at(0))[0];
+            assert_eq!(what, sync(4));
+            auditor.fetched(at(0), id, Ok(&last));
+            assert_eq!(asks(&mut auditor, at(0)), [(id, 1, history(4))], "{last:?}");
+            auditor.fetched(at(0), id, Ok(&last));
+            assert_eq!(auditor.found(), Some((item(1, 0, 5, 5), Store::Nowhere)), "{last:?}");
+        }
+    }
+
+    #[test]
+    fn the_next_item_is_asked_for_from_just_below_it_or_from_where_the_last_page_ended() {
+        let mut auditor = auditor(100);
+        auditor.want(item(1, 0, 5, 5));
+        auditor.want(item(1, 1, 50, 60));
+        let (id, ..) = asks(&mut auditor, at(0))[0];
+        auditor.fetched(at(0), id, Ok(&page(&[(5, 0), (20, 77)], true)));
+        assert_eq!(auditor.found().map(|(item, _)| item.n), Some(0));
+        assert_eq!(asks(&mut auditor, at(0)), [(id, 1, sync(49))], "what lies between is nobody's");
+        auditor.fetched(at(0), id, Ok(&page(&[(55, 77)], true)));
+        assert_eq!(asks(&mut auditor, at(0)), [(id, 1, sync(55))]);
+        auditor.fetched(at(0), id, Ok(&nothing()));
+        assert_eq!(asks(&mut auditor, at(0)), [(id, 1, history(49))]);
+    }
+
+    #[test]
+    fn history_is_read_room_by_room() {
+        let mut auditor = auditor(100);
+        let other = Item { room: 2, ..item(1, 9, 40, 40) };
+        for item in [item(1, 0, 5, 5), item(1, 1, 30, 30), other] {
+            auditor.want(item);
+        }
+        let (id, ..) = asks(&mut auditor, at(0))[0];
+        auditor.fetched(at(0), id, Ok(&nothing()));
+        let what = |room, from| Fetch::History { room, from, limit: 200 };
+        assert_eq!(asks(&mut auditor, at(0)), [(id, 1, what(2, 39))]);
+        auditor.fetched(at(0), id, Ok(&page(&[(60, 77)], true)));
+        assert_eq!(auditor.found(), Some((other, Store::Nowhere)), "the other room's have not been passed");
+        assert_eq!(auditor.found(), None);
+        assert_eq!(asks(&mut auditor, at(0)), [(id, 1, what(3, 4))], "not from where the other room ended");
+        auditor.fetched(at(0), id, Ok(&page(&[(7, 77)], true)));
+        assert_eq!(auditor.found().map(|(item, store)| (item.n, store)), Some((0, Store::Nowhere)));
+        assert_eq!(asks(&mut auditor, at(0)), [(id, 1, what(3, 29))]);
+    }
+
+    #[test]
+    fn what_is_still_open_when_the_run_ends_is_unaudited() {
+        let mut auditor = auditor(100);
+        (0..3).for_each(|client| auditor.want(item(client, client, 5, 5)));
+        let asked = asks(&mut auditor, at(0));
+        auditor.fetched(at(0), asked[0].0, Ok(&nothing()));
+        asks(&mut auditor, at(0));
+        auditor.fetched(at(0), asked[1].0, Err(SyncTrouble::Network));
+        auditor.want(item(9, 3, 5, 5));
+        auditor.abandon();
+        let mut found: Vec<_> = std::iter::from_fn(|| auditor.found()).collect();
+        found.sort_by_key(|(item, _)| item.n);
+        assert_eq!(found.iter().map(|(item, _)| item.n).collect::<Vec<_>>(), [0, 1, 2, 3]);
+        assert!(found.iter().all(|(_, store)| *store == Store::Unaudited) && auditor.is_idle());
+    }
+
+    #[test]
+    fn an_id_that_is_too_long_is_not_kept() {
+        for (length, kept) in [(ID_MAX, true), (ID_MAX + 1, false)] {
+            let mut auditor = auditor(100);
+            auditor.want(item(1, 0, 5, 5));
+            let (id, ..) = asks(&mut auditor, at(0))[0];
+            let mut page = page(&[(5, 0)], false);
+            page.events[0].id = Some("x".repeat(length).into());
+            auditor.fetched(at(0), id, Ok(&page));
+            let Some((_, Store::InSync { id, .. })) = auditor.found() else { panic!("it is there") };
+            assert_eq!(id.is_some(), kept, "{length}");
+        }
+    }
 }

@@ -205,4 +205,28 @@ mod tests {
         assert_eq!(server.messages_dropped_total, None);
         assert_eq!(server.not_exposed, [DROPPED, CONNECTIONS]);
     }
+
+    #[test]
+    fn a_pod_that_was_never_seen_exposes_nothing_and_so_does_none_at_all() {
+        let mut servers = Servers::new(2, false);
+        servers.scraped(0, Some(&text(4, &[3])));
+        servers.scraped(0, Some(&text(6, &[3])));
+        servers.scraped(1, None);
+        let server = servers.collected();
+        assert_eq!(server.not_exposed, [DROPPED, CONNECTIONS]);
+        assert_eq!((server.messages_dropped_total, server.dropped_is_lower_bound), (Some(2), true));
+        assert_eq!((server.scrape_failures, server.endpoints, server.partial), (1, 2, false));
+        assert_eq!(Servers::new(0, true).collected().not_exposed, [DROPPED, CONNECTIONS]);
+    }
+
+    #[test]
+    fn what_one_pod_says_for_all_is_a_lower_bound() {
+        for (partial, endpoint) in [(true, 0), (false, 0), (false, 7)] {
+            let mut servers = Servers::new(1, partial);
+            servers.scraped(endpoint, Some(&text(4, &[3])));
+            let server = servers.collected();
+            assert_eq!(server.dropped_is_lower_bound, partial);
+            assert_eq!(server.messages_dropped_total.is_some(), endpoint == 0, "there is no such endpoint");
+        }
+    }
 }

@@ -399,3 +399,161 @@ fn a_row_holds_what_came_since_the_one_before() {
     assert_eq!(row, should);
     assert_eq!((rows[0].messages_dropped, rows[1].delivery_intended_us_p50.is_some()), (Some(0), true));
 }
+
+#[test]
+fn a_late_harness_is_told_and_drops_near_its_lateness_are_its_own() {
+    let mut bench = Bench::new();
+    let strain = Strain { loop_lag: Duration::from_millis(600), cpu: Duration::ZERO, rss: 7 };
+    bench.collector.strained(at(100), strain, true);
+    bench.fact(200, 0, &Observation::Disconnected { cause: Cause::Silent, code: None, was_live: true });
+    bench.fact(20_000, 0, &Observation::Disconnected { cause: Cause::Silent, code: None, was_live: true });
+    let harness = bench.collector.collected(at(300)).harness;
+    assert_eq!((harness.rss_bytes_max, harness.self_inflicted_drops), (7, 1));
+    assert_eq!(harness.rss_bytes_quiet, Some(7));
+}
+
+#[test]
+fn undecided_events_are_the_harnesss_when_it_was_interrupted_or_could_not_connect() {
+    for (interrupted, local, by_harness) in
+        [(false, false, 0), (true, false, 1), (false, true, 1), (true, true, 1)]
+    {
+        let mut bench = Bench::new();
+        bench.hello(50, 0, None, false);
+        bench.fact(60, 0, &Observation::Disconnected { cause: Cause::Reset, code: None, was_live: true });
+        bench.fact(70, 0, &Observation::ConnectFailed { local });
+        bench.collector.issued(0, 0);
+        bench.ends(Some(110), 150, 0, acknowledged());
+        bench.collector.end_spans(at(9_000), interrupted, |_, _| 2);
+        let collected = bench.collector.collected(at(9_000));
+        assert_eq!((collected.deliveries.undecided, collected.harness.undecided_by_harness), (1, by_harness));
+        assert_eq!(collected.harness.local_failures, u64::from(local));
+    }
+}
+
+#[test]
+fn what_the_audit_refused_and_how_often_clients_polled_is_told_when_there_is_something_to_tell() {
+    let mut bench = Bench::new();
+    let collected = bench.collector.collected(at(100));
+    assert_eq!((collected.harness.refused.len(), collected.oddities.len()), (0, 0));
+    bench.collector.auditor.refused = 3;
+    let kind = crate::session::ReconnectKind::Offline;
+    bench.fact(100, 0, &Observation::Attempt { scheduled: at(100), kind, violation: false });
+    let collected = bench.collector.collected(at(100));
+    assert_eq!(collected.harness.refused, [("audit_queue", 3)].into());
+    assert_eq!(collected.oddities, [("offline_attempts", 1)].into());
+}
+
+#[test]
+fn a_missed_event_is_told_once_its_store_is_known_with_all_that_is_known_of_it() {
+    let mut bench = Bench::new();
+    let info = ConnectionInfo {
+        session_id: Some("s".into()),
+        server_name: Some("pod-1".into()),
+        tenant_id: Some("t0".into()),
+        slow: false,
+    };
+    let hello = Observation::Hello { took: Duration::ZERO, position: 10, info: Box::new(info) };
+    bench.fact(50, 0, &hello);
+    (0..4).for_each(|n| bench.collector.issued(0, n));
+    (0..4).for_each(|n| bench.ends(Some(110), 150, n, acknowledged()));
+    bench.arrives(160, 0, 3, LIVE);
+    let moved = Observation::BridgeBegan { position: 20, poll: false };
+    bench.fact(170, 0, &moved);
+    bench.fact(170, 0, &Observation::BridgeEnded { complete: false, took: Duration::ZERO, poll: false });
+    bench.fact(5_000, 0, &Observation::Ping { json: false, late: false });
+    bench.fact(5_001, 0, &Observation::Disconnected { cause: Cause::Reset, code: None, was_live: true });
+    bench.collector.end_spans(at(9_000), false, |_, _| 2);
+    assert_eq!(
+        (bench.kinds(), bench.collector.deliveries().undecided),
+        (vec![""; 0], 3),
+        "down, and no position known"
+    );
+
+    let mut bench = Bench::new();
+    bench.fact(50, 0, &hello);
+    let outcome = |n: u32| Outcome::Acknowledged { id: Some("e".into()), position: Some(11 + u64::from(n)) };
+    (0..4).for_each(|n| bench.collector.issued(0, n));
+    (0..4).for_each(|n| bench.ends(Some(110), 150, n, outcome(n)));
+    bench.arrives(160, 0, 3, LIVE);
+    bench.fact(170, 0, &moved);
+    bench.fact(5_000, 0, &Observation::Ping { json: false, late: false });
+    bench.fact(5_001, 0, &Observation::Disconnected { cause: Cause::Reset, code: None, was_live: true });
+    bench.collector.ledger.stored(0, 20);
+    bench.collector.sweep(at(6_000), |_, _| 2);
+    assert_eq!(bench.kinds(), [""; 0], "the audit has not said yet where they are");
+    for n in 0..3 {
+        let item = Item { client: 0, room: 0, n, low: 11, high: 12, doubtful: false };
+        bench.collector.found_missed(at(7_000), item, Store::Nowhere);
+    }
+    let findings = bench.collector.take_findings();
+    assert_eq!(findings.len(), 2, "the cap of their kind");
+    for (n, line) in (0..).zip(&findings) {
+        assert_eq!(
+            (line.kind, line.n, line.client, line.store),
+            ("missed", Some(n), Some(0), Some("lost_by_server"))
+        );
+        assert_eq!((line.place, line.event_id.as_deref()), (Some("missed_on_stream"), Some("e")));
+        assert_eq!((line.session_id.as_deref(), line.server_name.as_deref()), (Some("s"), Some("pod-1")));
+        assert_eq!((line.connected_ns, line.disconnected_ns), (Some(50_000_000), Some(5_001_000_000)));
+        assert_eq!((line.position, line.at_ns), (None, 7_000_000_000));
+    }
+    assert_eq!(bench.collector.findings.refused().collect::<Vec<_>>(), [("missed", 1)]);
+}
+
+#[test]
+fn as_many_findings_as_the_cap_are_not_too_many() {
+    let mut bench = Bench::new();
+    for client in [0, 1] {
+        let evicted =
+            Observation::Disconnected { cause: Cause::DuplicateConnection, code: None, was_live: true };
+        bench.fact(100, client, &evicted);
+    }
+    assert_eq!(bench.collector.findings.refused().count(), 0);
+}
+
+#[test]
+fn no_more_missed_events_than_can_be_told_wait_for_the_audit() {
+    let missed = |n| Missed {
+        client: 0,
+        room: 0,
+        n,
+        place: ledger::Place::InSync,
+        low: 1,
+        high: 2,
+        event_id: None,
+        info: None,
+        connected_at: None,
+        disconnected_at: None,
+    };
+    let mut bench = Bench::new();
+    let people = bench.collector.people.clone();
+    let findings = &mut bench.collector.findings;
+    (0..3).for_each(|n| findings.missed(at(1), missed(n)));
+    let item = |n| Item { client: 0, room: 0, n, low: 1, high: 2, doubtful: false };
+    // The third one had no room to wait in: only the audit's own words are told of it.
+    for n in [2, 0] {
+        findings.stored(at(2), item(n), "unaudited", (Some(9), None), &people);
+    }
+    let places: Vec<_> = findings.take().iter().map(|line| (line.n, line.place, line.position)).collect();
+    assert_eq!(places, [(Some(2), None, Some(9)), (Some(0), Some("missed_in_sync"), Some(9))]);
+}
+
+#[test]
+fn a_row_counts_what_was_missed_in_its_own_interval() {
+    let mut bench = Bench::new();
+    bench.hello(50, 0, None, false);
+    (0..2).for_each(|n| bench.collector.issued(0, n));
+    let position = |n: u32| Outcome::Acknowledged { id: None, position: Some(11 + u64::from(n)) };
+    (0..2).for_each(|n| bench.ends(Some(110), 150, n, position(n)));
+    bench.arrives(160, 0, 1, LIVE);
+    bench.fact(170, 0, &Observation::BridgeBegan { position: 20, poll: false });
+    bench.fact(170, 0, &Observation::BridgeEnded { complete: false, took: Duration::ZERO, poll: false });
+    bench.fact(5_000, 0, &Observation::Ping { json: false, late: false });
+    bench.collector.ledger.stored(0, 20);
+    let mut missed = Vec::new();
+    for now in [500, 6_000, 7_000] {
+        bench.collector.sweep(at(now), |_, _| 2);
+        missed.push(bench.collector.turn(RowContext::default()).0.missed_after_bridging);
+    }
+    assert_eq!(missed, [0, 1, 0]);
+}

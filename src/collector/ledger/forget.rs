@@ -13,7 +13,7 @@ use super::span::Closing;
 use crate::time::Timestamp;
 
 /// Final gaps that are remembered at most (ours); a later arrival of one that is not counts as `redelivered`.
-const FINALS: usize = 200_000;
+pub(super) const FINALS: usize = 200_000;
 
 /// Final gaps, to know a late arrival for what it is: (client, room, n).
 #[derive(Debug, Default)]

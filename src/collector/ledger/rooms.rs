@@ -266,4 +266,39 @@ mod tests {
         room.owed_after_all(Timestamp::from_secs(61), 4);
         assert_eq!(before(&room), (0..=10).collect::<Vec<_>>());
     }
+
+    /// So many more events, each owed, acknowledged at 1 s.
+    fn more(room: &mut Room, events: u32) {
+        for n in room.issued()..room.issued() + events {
+            room.issue(n);
+            let record = room.get_mut(n).unwrap();
+            (record.state, record.acked) = (State::Owed, Timestamp::from_secs(1));
+        }
+    }
+
+    #[test]
+    fn a_room_that_has_forgotten_its_beginning_goes_on_counting() {
+        let (mut room, bound) = (Room::default(), Duration::from_secs(5));
+        let advance = |room: &mut Room, secs| room.advance(Timestamp::from_secs(secs), bound, 10);
+        more(&mut room, 30);
+        advance(&mut room, 6);
+        assert_eq!((room.settled(), room.owed_before(30)), (0, Some(30)), "not before the bound has passed");
+        advance(&mut room, 7);
+        assert_eq!((room.settled(), room.get(0).is_some()), (30, true), "settled in the end of this look");
+        advance(&mut room, 8);
+        assert_eq!((room.get(19).is_some(), room.get(20).is_some(), room.issued()), (false, true, 30));
+        assert_eq!((room.owed_before(19), room.owed_before(20)), (None, Some(20)));
+
+        more(&mut room, 5);
+        room.get_mut(31).unwrap().state = State::Absent;
+        room.issue(35);
+        advance(&mut room, 9);
+        assert_eq!((room.settled(), room.owed_before(35), room.owed_before(36)), (35, Some(34), None));
+        room.owed_after_all(Timestamp::from_secs(9), 31);
+        let before: Vec<_> = (30..36).map(|n| room.owed_before(n)).collect();
+        assert_eq!(before, [30, 31, 32, 33, 34, 35].map(Some));
+        assert_eq!(room.from(33).map(|(n, _)| n).collect::<Vec<_>>(), [33, 34, 35]);
+        assert_eq!(room.from(0).map(|(n, _)| n).next(), Some(26), "ten and those that are not settled");
+        assert_eq!(room.from(99).count(), 0);
+    }
 }

@@ -1,5 +1,6 @@
 //! What the stories of `tests/scenarios/rules.rs` and the oracle do not see: words, bounds, borders.
 
+use super::forget::FINALS;
 use super::*;
 use crate::profile;
 use crate::session::{Arrival, Channel};
@@ -14,6 +15,10 @@ struct Bench {
 
 fn at(millis: u64) -> Timestamp {
     Timestamp::from_millis(millis)
+}
+
+fn position(n: u32) -> Position {
+    11 + Position::from(n)
 }
 
 fn acknowledged(id: Option<&str>, position: Option<Position>) -> Outcome {
@@ -44,6 +49,15 @@ impl Bench {
         let mut bench = Self::new();
         bench.hello(0, 50, 10);
         bench
+    }
+
+    /// Restarts have stories of their own: here every position is durable at once.
+    fn sweep(&mut self, now: Timestamp) {
+        for client in 0..self.ledger.clients.len() as u32 {
+            let position = self.ledger.clients[client as usize].position;
+            self.ledger.stored(client, position);
+        }
+        self.ledger.sweep(now);
     }
 
     fn fact(&mut self, client: u32, now: u64, fact: &Observation) {
@@ -122,6 +136,7 @@ fn another_id_or_another_position_than_the_acknowledged_one_is_a_second_copy() {
     for (acknowledged, copies, doubles) in [
         (acknowledged(Some("e"), None), [(id, None), (id, Some(12))], 0),
         (acknowledged(Some("e"), None), [(other, None), (id, None)], 1),
+        (acknowledged(Some("e"), None), [(other, None), (other, None)], 1),
         (acknowledged(None, Some(11)), [(0, Some(11)), (other, Some(11))], 0),
         (acknowledged(None, Some(11)), [(0, Some(12)), (0, Some(11))], 1),
         (acknowledged(None, None), [(id, Some(11)), (other, Some(11))], 1),
@@ -157,6 +172,26 @@ fn the_acknowledgement_itself_can_be_the_second_copy() {
 }
 
 #[test]
+fn an_acknowledgement_without_an_id_leaves_the_one_that_was_seen() {
+    let mut bench = Bench::live();
+    bench.sends(0);
+    bench.streams(0, 105, 0, id_hash("e"), None);
+    bench.ends(100, 110, 0, acknowledged(None, None));
+    bench.streams(0, 120, 0, id_hash("f"), None);
+    assert_eq!(bench.ledger.double_stored(), [1]);
+}
+
+#[test]
+fn a_connection_that_was_not_proved_past_its_own_hello_is_no_evidence() {
+    for (ping, pieces) in [(1_050, 0), (1_051, 1)] {
+        let mut bench = Bench::live();
+        bench.fact(0, ping, &Observation::Ping { json: false, late: false });
+        bench.drops(2_000);
+        assert_eq!(bench.ledger.clients[0].past.items.len(), pieces, "{ping}");
+    }
+}
+
+#[test]
 fn a_position_that_nobody_knows_lies_above_what_anyone_of_the_tenant_held_when_it_was_sent() {
     // The other client's position counts as well: by hello, by sync, by stream.
     for held in 0..4 {
@@ -173,9 +208,9 @@ fn a_position_that_nobody_knows_lies_above_what_anyone_of_the_tenant_held_when_i
         bench.words();
         bench.publishes(100, 0, acknowledged(None, None));
         bench.drops(2_000);
-        bench.ledger.sweep(at(3_000));
+        bench.sweep(at(3_000));
         bench.ledger.end_spans(at(3_000), |_| false);
-        bench.ledger.sweep(at(3_000));
+        bench.sweep(at(3_000));
         assert_eq!(bench.deliveries().undecided, 1, "{held}");
         let mut unknown = Bench::live();
         unknown.hello(1, 60, 20);
@@ -219,8 +254,7 @@ fn a_position_that_nobody_knows_lies_below_those_of_what_was_sent_after_its_ackn
         bench.streams(0, 320, 2, 2, Some(30));
         bench.fact(0, 5_000, &Observation::Ping { json: false, late: false });
         bench.drops(5_001);
-        bench.ledger.stored(0, 30);
-        bench.ledger.sweep(at(5_002));
+        bench.sweep(at(5_002));
         let missed = bench.words().into_iter().find_map(|word| match word {
             Word::Missed(missed) if missed.n == 0 => Some((missed.place, missed.low, missed.high)),
             _ => None,
@@ -262,7 +296,7 @@ fn what_settles_only_when_the_books_are_closed_is_judged_whatever_the_window() {
         for n in 0..9 {
             let outcome = if n == 0 { Outcome::Unknown } else { Outcome::Rejected };
             bench.publishes(3_000, n, outcome);
-            bench.ledger.sweep(at(3_100));
+            bench.sweep(at(3_100));
         }
         bench.ledger.end_spans(at(9_000), |_| false);
         let deliveries = bench.deliveries();
@@ -275,7 +309,7 @@ fn no_position_of_a_server_is_too_high() {
     let mut bench = Bench::new();
     bench.hello(0, 1_000, u64::MAX);
     bench.publishes(2_000, 0, acknowledged(None, None));
-    bench.ledger.sweep(at(8_000));
+    bench.sweep(at(8_000));
     bench.ledger.end_spans(at(9_000), |_| false);
     assert_eq!((bench.deliveries().expected, bench.deliveries().missed_after_bridging), (1, 1));
 }
@@ -325,4 +359,200 @@ fn a_client_that_has_everything_takes_no_memory_for_gaps() {
     assert!(!bench.ledger.has_gaps(0) && bench.ledger.open_gaps() == 0);
     bench.drops(140);
     assert!(bench.ledger.tracks[0].extra.is_none());
+}
+
+#[test]
+fn a_client_that_gets_everything_in_order_takes_no_memory_of_its_own() {
+    let mut bench = Bench::live();
+    for n in 0..5 {
+        bench.publishes(100, n, acknowledged(None, None));
+        bench.streams(0, 110, n, u64::from(n) + 1, Some(position(n)));
+        assert!(bench.ledger.tracks[0].extra.is_none(), "{n}");
+    }
+    bench.sweep(at(9_000));
+    assert!(bench.ledger.tracks[0].extra.is_none());
+}
+
+#[test]
+fn what_is_undecided_because_the_harness_kept_the_client_away_is_counted_apart() {
+    for (by_harness, apart) in
+        [([true, true], 3), ([true, false], 2), ([false, true], 1), ([false, false], 0)]
+    {
+        let mut bench = Bench::live();
+        bench.hello(1, 50, 10);
+        bench.drops(60);
+        for n in 0..2 {
+            bench.publishes(100, n, acknowledged(None, None));
+        }
+        bench.streams(1, 110, 0, 1, Some(position(0)));
+        bench.fact(1, 120, &Observation::Disconnected { cause: Cause::Reset, code: None, was_live: true });
+        bench.ledger.end_spans(at(9_000), |client| by_harness[client as usize]);
+        let deliveries = bench.deliveries();
+        assert_eq!((deliveries.expected, deliveries.live, deliveries.undecided), (4, 1, 3));
+        assert_eq!(bench.ledger.undecided_by_harness, apart, "{by_harness:?}");
+    }
+}
+
+#[test]
+fn a_missed_event_is_told_with_what_is_known_of_it_and_of_the_clients_last_connection() {
+    let mut bench = Bench::live();
+    bench.publishes(100, 0, acknowledged(Some("e"), Some(11)));
+    bench.publishes(120, 1, acknowledged(None, Some(12)));
+    bench.streams(0, 130, 1, 2, Some(12));
+    bench.fact(0, 5_000, &Observation::Ping { json: false, late: false });
+    bench.sweep(at(5_001));
+    let missed = Missed {
+        client: 0,
+        room: 0,
+        n: 0,
+        place: Place::OnStream,
+        low: 11,
+        high: 11,
+        event_id: Some("e".into()),
+        info: Some(Box::default()),
+        connected_at: Some(at(50)),
+        disconnected_at: None,
+    };
+    assert_eq!(bench.words(), [Word::Missed(missed)]);
+    assert!(bench.ledger.in_span(0) && !bench.ledger.in_span(1) && !bench.ledger.has_gaps(0));
+}
+
+#[test]
+fn how_far_a_connection_is_proved_and_whether_everything_has_an_end_can_be_asked() {
+    let mut bench = Bench::live();
+    assert!(bench.ledger.all_ended());
+    bench.sends(0);
+    assert!(!bench.ledger.all_ended(), "on its way");
+    bench.ends(100, 110, 0, Outcome::Unknown);
+    bench.sweep(at(200));
+    assert!(!bench.ledger.all_ended(), "doubtful");
+    bench.sweep(at(1_110));
+    assert_eq!(bench.words(), [], "not before the bound has passed");
+    bench.sweep(at(1_111));
+    assert_eq!(bench.words(), [Word::LookUp { room: 0, n: 0, above: 10 }]);
+    bench.ledger.looked_up_in_vain(0, 0);
+    bench.sweep(at(1_300));
+    assert!(bench.ledger.all_ended());
+    bench.fact(0, 3_000, &Observation::Ping { json: true, late: true });
+    assert!(!bench.ledger.proved_past(0, at(60)), "read late");
+    bench.fact(0, 3_000, &Observation::Ping { json: true, late: false });
+    assert!(bench.ledger.proved_past(0, at(1_999)) && !bench.ledger.proved_past(0, at(2_000)));
+    assert!(!bench.ledger.proved_past(1, at(60)), "never connected");
+}
+
+#[test]
+fn a_span_that_begins_before_what_its_room_remembers_is_counted_as_such() {
+    let mut bench = Bench::with_window(1);
+    for n in 0..5 {
+        bench.publishes(100, n, acknowledged(None, None));
+    }
+    bench.sweep(at(2_000));
+    bench.sweep(at(2_001));
+    bench.hello(0, 3_000, 20);
+    bench.hello(1, 3_000, 20);
+    bench.ledger.end_spans(at(9_000), |_| false);
+    assert_eq!(bench.ledger.refused().get("ledger_span_without_base"), Some(&2));
+    assert_eq!(bench.deliveries().expected, 0);
+}
+
+#[test]
+fn what_is_missed_is_final_only_when_the_bound_has_passed() {
+    for (ends, in_sync, undecided) in [(1_110, 0, 1), (1_111, 1, 0)] {
+        let mut bench = Bench::live();
+        bench.publishes(100, 0, acknowledged(None, Some(11)));
+        bench.drops(120);
+        bench.fact(0, 200, &Observation::BridgeBegan { position: 10, poll: true });
+        bench.fact(0, 200, &Observation::SyncSent { since: 10 });
+        let page = Observation::SyncPage { took: Duration::ZERO, next_cursor: Some(12), regressed: false };
+        bench.fact(0, 210, &page);
+        bench.fact(0, 210, &Observation::BridgeEnded { complete: true, took: Duration::ZERO, poll: true });
+        bench.ledger.stored(0, 12);
+        bench.ledger.end_spans(at(ends), |_| false);
+        let deliveries = bench.deliveries();
+        assert_eq!((deliveries.missed_in_sync, deliveries.undecided), (in_sync, undecided), "{ends}");
+    }
+}
+
+impl Bench {
+    /// A poll of one empty page, which brings the client to `cursor`.
+    fn polls(&mut self, now: u64, since: Position, cursor: Position) {
+        self.fact(0, now, &Observation::BridgeBegan { position: since, poll: true });
+        self.fact(0, now, &Observation::SyncSent { since });
+        let page =
+            Observation::SyncPage { took: Duration::ZERO, next_cursor: Some(cursor), regressed: false };
+        self.fact(0, now, &page);
+        self.fact(0, now, &Observation::BridgeEnded { complete: true, took: Duration::ZERO, poll: true });
+    }
+
+    /// Places of what the ledger has found missed by now.
+    fn sweeps(&mut self, now: u64) -> Vec<Place> {
+        self.sweep(at(now));
+        let place = |word| match word {
+            Word::Missed(missed) => Some(missed.place),
+            _ => None,
+        };
+        self.words().into_iter().filter_map(place).collect()
+    }
+}
+
+#[test]
+fn the_last_event_of_a_room_is_missed_though_no_later_one_shows_the_gap() {
+    let mut bench = Bench::live();
+    bench.publishes(100, 0, acknowledged(None, Some(11)));
+    assert_eq!((bench.sweeps(1_110), bench.ledger.open_gaps()), (vec![], 0), "not late yet");
+    assert_eq!((bench.sweeps(1_111), bench.ledger.open_gaps()), (vec![], 1));
+    bench.fact(0, 2_000, &Observation::Ping { json: false, late: false });
+    assert_eq!(bench.sweeps(2_001), [], "the position has not passed it");
+    // What is in no timetable moves the position all the same.
+    bench.streams(0, 2_100, 9, 9, Some(12));
+    assert_eq!(bench.sweeps(2_101), [Place::OnStream]);
+    assert_eq!((bench.deliveries().stream_omitted, bench.ledger.open_gaps()), (1, 0));
+}
+
+#[test]
+fn a_client_that_is_down_is_looked_at_again_until_nothing_more_can_be_learned() {
+    let mut bench = Bench::live();
+    bench.publishes(100, 0, acknowledged(None, Some(11)));
+    bench.publishes(100, 1, acknowledged(None, Some(12)));
+    bench.streams(0, 115, 1, 2, Some(12));
+    bench.drops(120);
+    bench.polls(200, 10, 12);
+    assert_eq!(bench.sweeps(500), [], "not late yet");
+    assert_eq!(bench.sweeps(2_000), [Place::InSync], "nothing has happened to it meanwhile");
+}
+
+#[test]
+fn a_proof_stays_one_when_it_is_found_again() {
+    for looks in 1..4 {
+        let mut bench = Bench::live();
+        bench.publishes(100, 0, acknowledged(None, Some(20)));
+        bench.drops(120);
+        bench.polls(200, 10, 12);
+        for look in 0..looks {
+            assert_eq!(bench.sweeps(2_000 + look * 100), [], "the position has not passed it");
+            bench.polls(2_050 + look * 100, 12, 12);
+        }
+        bench.polls(3_000, 12, 25);
+        assert_eq!(bench.sweeps(3_100), [Place::InSync], "after {looks} looks");
+    }
+}
+
+#[test]
+fn final_gaps_are_remembered_up_to_a_number_and_counted_beyond() {
+    for (remembered, refused) in [(FINALS - 1, 0), (FINALS, 2)] {
+        let mut bench = Bench::live();
+        (0..remembered as u32).for_each(|n| assert!(bench.ledger.finals.insert(7, 0, 10 + n)));
+        for n in 0..2 {
+            bench.publishes(100, n, acknowledged(None, Some(position(n))));
+        }
+        bench.publishes(100, 2, acknowledged(None, Some(13)));
+        bench.streams(0, 115, 2, 3, Some(13));
+        bench.fact(0, 5_000, &Observation::Ping { json: false, late: false });
+        if refused == 0 {
+            assert!(bench.ledger.finals.remove(7, 0, 10));
+        }
+        assert_eq!(bench.sweeps(5_001), [Place::OnStream; 2]);
+        assert_eq!(bench.ledger.refused().get("ledger_finals").copied().unwrap_or(0), refused);
+        assert!(!bench.ledger.finals.insert(8, 0, 10), "full");
+    }
 }
