@@ -25,7 +25,7 @@ use wavesoak::seed::{Seed, Stream};
 use asked::{asked, say};
 
 /// Mutations of each target where nothing else is asked for.
-const MUTATIONS: u64 = 10_000;
+const MUTATIONS: u64 = 20_000;
 
 /// The longest input that mutations grow to.
 const LONGEST: usize = 16 * 1024;
@@ -149,7 +149,7 @@ fn unescaped(word: &str) -> Vec<u8> {
 /// A seed, changed in a few places.
 fn mutated(seeds: &[(PathBuf, Vec<u8>)], words: &[Vec<u8>], random: &mut Stream) -> Vec<u8> {
     let mut input = seeds[random.random_range(0..seeds.len())].1.clone();
-    for _ in 0..random.random_range(1..=8) {
+    for _ in 0..random.random_range(1..=3) {
         let (from, to) = (random.random_range(0..=input.len()), random.random_range(0..=input.len()));
         let range = from.min(to)..from.max(to).min(from.min(to) + 64);
         let piece = input[range.clone()].to_vec();

@@ -140,7 +140,7 @@ mod tests {
         for (secs, cpu, rss, quiet) in [
             (10, 2_000, 900, false),
             (10, 2_000, 800, false),
-            (11, 2_500, 0, true),
+            (10, 2_000, 700, false),
             (11, 2_500, 0, true),
             (12, 4_000, 300, true),
         ] {

@@ -556,3 +556,20 @@ fn final_gaps_are_remembered_up_to_a_number_and_counted_beyond() {
         assert!(!bench.ledger.finals.insert(8, 0, 10), "full");
     }
 }
+
+#[test]
+fn a_span_that_has_ended_waits_for_the_outcomes_of_its_events() {
+    for (outcome, expected) in [(Outcome::Rejected, 1), (acknowledged(None, None), 1)] {
+        let mut bench = Bench::live();
+        bench.publishes(100, 0, acknowledged(None, Some(11)));
+        bench.streams(0, 115, 0, 1, Some(11));
+        bench.sends(1);
+        bench.fact(0, 2_000, &Observation::Stopped(StopReason::Left));
+        bench.ledger.sweep(at(2_100));
+        assert_eq!(bench.deliveries().expected, 0, "one is on its way");
+        bench.ends(1_500, 2_200, 1, outcome);
+        bench.ledger.sweep(at(2_300));
+        assert_eq!((bench.deliveries().expected, bench.deliveries().live), (expected, 1));
+        assert_eq!(bench.ledger.refused().len(), 0);
+    }
+}
