@@ -166,6 +166,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_only_number_can_be_taken_out_again() {
+        let mut intervals = Intervals::default();
+        intervals.insert(22);
+        intervals.remove(22);
+        assert_eq!(intervals, Intervals::default());
+    }
+
+    #[test]
     fn what_is_appended_joins_what_reaches_up_to_it() {
         let mut intervals = Intervals::default();
         for (from, n) in [(3, 3), (4, 6), (9, 10), (11, 11)] {
