@@ -1,13 +1,13 @@
 //! Safety rails (pure): whether this profile may run against that host, judged before anything leaves.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use thiserror::Error;
 use url::{Host, Url};
 
 use super::cost::Load;
 use crate::profile::quantity::Rate;
-use crate::profile::{Profile, Target};
+use crate::profile::{KnownAddress, Profile, Target};
 
 /// Why a run may not start; completes "failed to …".
 #[derive(Debug, Error, PartialEq)]
@@ -98,12 +98,7 @@ pub(super) fn check(profile: &mut Profile, confirmed: Option<&str>) -> Result<Cl
 
 /// Neither a proxy nor a name that is not looked up leads away from this machine.
 fn stays_here(target: &Target) -> bool {
-    let here = |known: &String| {
-        let address = known.splitn(3, ':').nth(2).map(|address| address.trim_matches(['[', ']']));
-        address
-            .and_then(|address| address.parse::<IpAddr>().ok())
-            .is_some_and(|address| address.is_loopback())
-    };
+    let here = |known: &String| KnownAddress::parse(known).is_some_and(|known| known.address.is_loopback());
     target.proxy.is_none() && target.resolve.iter().all(here)
 }
 

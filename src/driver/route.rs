@@ -18,7 +18,7 @@ use tokio_rustls::TlsConnector;
 
 use super::anyone;
 use super::transport::Transport;
-use crate::profile::{Family, Target};
+use crate::profile::{Family, KnownAddress, Target};
 
 /// The way to a target, the same for all who talk to it.
 #[derive(Debug)]
@@ -27,20 +27,12 @@ pub struct Route {
     tls: Option<Arc<ClientConfig>>,
     family: Family,
     /// Names that are not looked up.
-    known: Vec<Known>,
+    known: Vec<KnownAddress>,
     /// Addresses of this machine to connect from, in turn; empty: the system's choice.
     from: Vec<IpAddr>,
     turn: Cell<usize>,
     proxy: Option<Proxy>,
     headers: HeaderMap,
-}
-
-/// `--resolve host:port:addr`
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Known {
-    host: String,
-    port: u16,
-    address: IpAddr,
 }
 
 /// Where CONNECT is said.
@@ -104,7 +96,7 @@ impl Route {
     /// Certificates that cannot be read, or none to trust.
     pub fn new(target: &Target, with_tls: bool) -> Result<Self, RouteError> {
         let tls = if with_tls { Some(Arc::new(client_config(target)?)) } else { None };
-        let known = target.resolve.iter().map(|text| Known::parse(text).ok_or_else(|| odd(text)));
+        let known = target.resolve.iter().map(|text| KnownAddress::parse(text).ok_or_else(|| odd(text)));
         let from = target.local_addresses.iter().map(|text| text.parse().map_err(|_| odd(text)));
         let proxy = target.proxy.as_ref().map(|url| Proxy::parse(url).ok_or_else(|| odd(url)));
         Ok(Self {
@@ -213,20 +205,6 @@ pub fn ignored_proxy(target: &Target) -> Option<String> {
     let deployed = target.url.is_some() && target.proxy.is_none();
     let name = NAMES.into_iter().find(|name| deployed && set(name))?;
     Some(format!("{name} is set, and not looked at: say target.proxy if the target is behind a proxy"))
-}
-
-impl Known {
-    /// `host:port:addr`, as curl has it; an IPv6 address in brackets or without.
-    fn parse(text: &str) -> Option<Self> {
-        let (host, rest) = text.split_once(':')?;
-        let (port, address) = rest.split_once(':')?;
-        let address = address.trim_start_matches('[').trim_end_matches(']');
-        Some(Self { host: host.to_lowercase(), port: port.parse().ok()?, address: address.parse().ok()? })
-    }
-
-    fn is(&self, host: &str, port: u16) -> bool {
-        self.port == port && self.host.eq_ignore_ascii_case(host)
-    }
 }
 
 impl Proxy {

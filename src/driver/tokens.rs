@@ -133,6 +133,14 @@ impl Tokens {
         self.signed_in.get()
     }
 
+    /// Refresh tokens that could not be written down: the next run has to sign these identities in anew.
+    pub fn unwritten(&self) -> u64 {
+        match &self.source {
+            Source::Identities(identities) => identities.unwritten(),
+            Source::Minted(_) | Source::Mock(_) => 0,
+        }
+    }
+
     /// User names by number of the client; empty: those of the plan.
     pub fn usernames(&self) -> Vec<Box<str>> {
         match &self.source {

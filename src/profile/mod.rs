@@ -16,6 +16,7 @@ mod defaults;
 mod error;
 mod fault;
 mod keys;
+mod known;
 mod load;
 mod nearest;
 mod objective;
@@ -33,6 +34,7 @@ pub use error::{Problem, ProfileError, Why};
 pub use fault::{
     Coordinates, Delivery, Events, Fault, FaultKind, How, Line, Metrics, Publish, Strange, Stream, Sync, Who,
 };
+pub use known::KnownAddress;
 pub use load::{Loaded, Warning, parse};
 pub use objective::{Percentile, Subject};
 pub use overrides::{Override, OverrideError};

@@ -86,7 +86,7 @@ fn one(row: &Row, how: &Play) -> Option<(Line, Option<PathBuf>)> {
             let directory = outcome.directory.clone();
             Some((judged(row, outcome), Some(directory)))
         }
-        Err(error) => Some((Line::broken(row, told(&error)), None)),
+        Err(error) => Some((Line::broken(row, error.told()), None)),
     }
 }
 
@@ -121,17 +121,6 @@ fn findings(directory: &Path) -> io::Result<BTreeMap<String, u64>> {
         *kinds.entry(finding.kind).or_default() += 1;
     }
     Ok(kinds)
-}
-
-/// An error with its causes, on one line.
-fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// Nobody looks at one run among many.

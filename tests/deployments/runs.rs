@@ -47,15 +47,15 @@ impl Run {
     pub(crate) fn of(text: &str, url: &str, pods: &Pods, set: &[String], meanwhile: impl FnMut(u64)) -> Self {
         match play(text, url, pods, set, meanwhile) {
             Ok(outcome) => Self { summary: outcome.summary },
-            Err(error) => panic!("{}", told(&error)),
+            Err(error) => panic!("{}", error.told()),
         }
     }
 
     /// Why there is none.
     pub(crate) fn refusal(text: &str, url: &str, pods: &Pods, set: &[String]) -> String {
         match play(text, url, pods, set, |_| ()) {
-            Err(RunError::Preflight(error)) => told(&*error),
-            Err(error) => panic!("not a refusal: {}", told(&error)),
+            Err(error @ RunError::Preflight(_)) => error.told(),
+            Err(error) => panic!("not a refusal: {}", error.told()),
             Ok(_) => panic!("it ran"),
         }
     }
@@ -94,16 +94,6 @@ fn key_file(place: &TempDir, pods: &Pods) -> PathBuf {
     let path = place.path().join("key");
     fs::write(&path, &pods.key).expect("written");
     path
-}
-
-fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 struct Watch<F> {

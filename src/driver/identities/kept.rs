@@ -258,6 +258,17 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_cannot_be_written_is_counted_and_the_run_goes_on() {
+        let place = tempfile::tempdir().expect("a place");
+        let path = place.path().join("tokens");
+        let kept = KeptTokens::open(&path).expect("made");
+        // A file that takes nothing any more.
+        *kept.file.borrow_mut() = File::open(&path).expect("for reading");
+        kept.tell("anna", Told::Got(&Secret::new("one")));
+        assert_eq!((kept.unwritten(), said(kept.newest("anna"))), (1, "unused one".to_owned()));
+    }
+
+    #[test]
     fn a_second_run_and_a_file_for_everybody_are_refused() {
         let place = tempfile::tempdir().expect("a place");
         let path = place.path().join("tokens");

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::super::KnownAddress;
 use super::super::error::Why;
 use super::Rules;
 
@@ -25,7 +26,7 @@ impl Rules<'_> {
     pub(super) fn route(&mut self) {
         let target = &self.profile.target;
         for known in &target.resolve {
-            self.require(is_known_address(known), "target.resolve", known, Why::BadResolve);
+            self.require(KnownAddress::parse(known).is_some(), "target.resolve", known, Why::BadResolve);
         }
         for own in &target.local_addresses {
             let good = own.parse::<IpAddr>().is_ok();
@@ -53,15 +54,6 @@ impl Rules<'_> {
             }
         }
     }
-}
-
-fn is_known_address(text: &str) -> bool {
-    let mut parts = text.splitn(3, ':');
-    let (Some(host), Some(port), Some(address)) = (parts.next(), parts.next(), parts.next()) else {
-        return false;
-    };
-    let address = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address);
-    !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0) && address.parse::<IpAddr>().is_ok()
 }
 
 /// `http://HOST:PORT` and nothing behind it.

@@ -110,6 +110,10 @@ async fn coordinate(
         }
     }
     let mut last = course.snapshot();
+    let unwritten = fleet.line().tokens.unwritten();
+    if unwritten > 0 {
+        last.collected.harness.refused.insert("refresh_tokens_unwritten", unwritten);
+    }
     last.collected.server.fanout_failed = ground.fanout_failed().await;
     ground.stop().await;
     let findings = stage.ask(|_, conductor| conductor.take_findings());
