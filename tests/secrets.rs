@@ -117,8 +117,10 @@ fn no_secret_is_in_any_artefact_output_or_process_list() {
     assert!(texts.len() >= 12, "{}", texts.len());
     for (name, text) in &texts {
         assert!(!text.contains(key), "the key is in {name}");
-        // Every token of the target is a JWT, whose header begins like this.
-        assert!(!text.contains("eyJ"), "a token is in {name}");
+        // Every token of the target is a JWT, whose header and claims begin like this. Histograms are base64, which may
+        // hold any three letters, but no full stop.
+        assert!(!text.contains(".eyJ"), "a token is in {name}");
+        assert!(name.ends_with("latency.hlog") || !text.contains("eyJ"), "a token is in {name}");
         assert!(!text.contains("token="), "a stream URL is in {name}");
     }
     let summary = &texts.iter().find(|(name, _)| name.ends_with("summary.json")).expect("written").1;
