@@ -38,8 +38,54 @@ pub struct Collected {
     /// Lives of connections, upgrade to end, that ended without a close frame (FIN, reset, silence) and outside
     /// what the harness planted itself.
     pub lifetimes: Distribution,
+    /// Upgrades, and those lost to a missing session.
+    pub stickiness: Stickiness,
     /// Things seen that are no delivery: frames skipped, sync troubles, hello without or with a wrong tenant.
     pub oddities: BTreeMap<&'static str, u64>,
+}
+
+/// `stickiness` of the summary: upgrades, and what became of them for want of a session on their pod.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Stickiness {
+    /// Streams that said hello.
+    pub upgrades: u64,
+    /// Of these: lost to a missing session; `None`: it cannot be told.
+    pub upgrades_lost: Option<u64>,
+    /// The same, as a share of the upgrades.
+    pub share: Option<f64>,
+    /// What that is inferred from; `None`: there were no upgrades.
+    pub inferred_from: Option<Evidence>,
+    /// Upgrades that reached another pod than the sync before them; `None`: the deployment does not tell.
+    pub moved: Option<u64>,
+    /// Connections that the other side ended within seconds of hello, for no reason that has a name.
+    pub short_lived: u64,
+    /// Not judged: ended while a fault was under way, or still young at the end.
+    pub unjudged: u64,
+    /// Upgrades with a token that was refreshed since the last one that stayed.
+    pub after_refresh: Part,
+    /// All others.
+    pub otherwise: Part,
+}
+
+/// A part of the upgrades.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// How many.
+    pub upgrades: u64,
+    /// Of these: lost; `None`: it cannot be told.
+    pub lost: Option<u64>,
+}
+
+/// What a missing session is inferred from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Evidence {
+    /// The pods that answered, as the deployment tells them.
+    Pods,
+    /// Lives of connections that are nearly equal.
+    Lifetimes,
+    /// Some upgrades by pods, the others by lives.
+    PodsAndLifetimes,
 }
 
 /// `clients` of the summary.
@@ -329,6 +375,11 @@ pub struct Server {
     pub dropped_is_lower_bound: bool,
     /// `scaiwave_ws_connections`, by what it stands for.
     pub ws_connections: WsConnections,
+    /// Looks at which `scaiwave_ws_connections` was off, by more than 1 % of the live clients, for the second time running
+    /// or more, while nothing was planned to change; `None`: it was never compared.
+    pub connections_unstable: Option<u64>,
+    /// Connections that the gauge still showed when all clients had long gone, beyond those before; `None`: not known.
+    pub connections_leaked: Option<u64>,
     /// Log lines `ws.fanout_failed`; `None`: no log seen.
     pub fanout_failed: Option<u64>,
     /// Documented metrics that a scrape lacked.

@@ -9,6 +9,7 @@ pub mod latency;
 pub mod ledger;
 mod rows;
 pub mod servers;
+mod stickiness;
 mod strain;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use latency::Latency;
 use ledger::{First, Ledger, Missed, Rules, Sighting, Word};
 use rows::Before;
 use servers::Servers;
+use stickiness::Sessions;
 use strain::StrainLog;
 
 pub use findings::Names;
@@ -46,6 +48,7 @@ pub struct Collector {
     pub servers: Servers,
     /// Look-ups of what was missed.
     pub auditor: Auditor,
+    sessions: Sessions,
     latency: Latency,
     publishes: Vec<Publishes>,
     unsent_by_harness: u64,
@@ -76,6 +79,7 @@ impl Collector {
             connections: Connections::new(people.clients(), people.tenants()),
             servers,
             auditor: Auditor::new(&profile.audit, run.to_owned()),
+            sessions: Sessions::new(people.clients()),
             latency: Latency::new(people.tenants() as usize),
             publishes: vec![Publishes::default(); people.tenants() as usize],
             unsent_by_harness: 0,
@@ -144,6 +148,9 @@ impl Collector {
                 self.note_oddities(now, client, fact);
                 let strained = self.strain.was_late(now);
                 self.connections.observe(now, client, fact, strained, &mut self.latency);
+                if let Some(lost) = self.sessions.observe(now, client, fact) {
+                    self.findings.upgrade_lost(now, client, lost, &self.people);
+                }
                 self.ledger.observe(now, client, fact, first_n, leaves_at);
             }
         }
@@ -180,6 +187,11 @@ impl Collector {
             }
             _ => {}
         }
+    }
+
+    /// A planted fault that ends connections begins, or none is under way any more.
+    pub fn disturbed(&mut self, now: Timestamp, in_force: bool) {
+        self.sessions.disturb(now, in_force);
     }
 
     /// How the harness fares; `quiet`: neither a ramp nor a fault is under way.
@@ -361,6 +373,9 @@ impl Collector {
         if self.auditor.refused > 0 {
             harness.refused.insert("audit_queue", self.auditor.refused);
         }
+        if self.sessions.pods_refused > 0 {
+            harness.refused.insert("pods_told_apart", self.sessions.pods_refused);
+        }
         let mut oddities = self.oddities.clone();
         if self.connections.offline_attempts > 0 {
             oddities.insert("offline_attempts", self.connections.offline_attempts);
@@ -378,6 +393,7 @@ impl Collector {
             harness,
             oddities,
             lifetimes: self.connections.lifetimes.clone(),
+            stickiness: self.sessions.collected(now),
             ..Collected::default()
         }
     }

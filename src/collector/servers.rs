@@ -128,6 +128,8 @@ impl Servers {
             dropped_is_lower_bound: dropped.is_some()
                 && (reset || self.failures > 0 || self.partial || not_exposed[0].1),
             ws_connections: WsConnections { before: self.before, peak: self.peak, after: self.connections() },
+            connections_unstable: None,
+            connections_leaked: None,
             fanout_failed: None,
             not_exposed: not_exposed
                 .iter()

@@ -133,6 +133,11 @@ impl Endpoint {
         Err(last)
     }
 
+    /// The way to it.
+    pub(super) fn route(&self) -> &Rc<Route> {
+        &self.route
+    }
+
     /// A name whose look-up has grown old is looked up by whoever notices first; the others go on with what there is.
     async fn look_again(&self) {
         let old = self.looked.get().is_some_and(|looked| now() - looked >= NAME_LIFE);

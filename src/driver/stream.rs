@@ -54,6 +54,8 @@ pub struct Opened {
     pub stream: Stream,
     /// The `Set-Cookie` headers of the answer.
     pub cookies: Vec<Box<str>>,
+    /// The pod that answered, if a header names it.
+    pub pod: Option<Box<str>>,
 }
 
 impl Stream {
@@ -72,7 +74,7 @@ impl Stream {
         let request = request(endpoint, token, cookie, agent).map_err(|_| ConnectFailure::Local)?;
         let opened = timeout_at(deadline, async {
             let socket = endpoint.connect().await.map_err(|error| io_failure(&error))?;
-            upgrade(socket, request).await
+            upgrade(socket, request, endpoint.route()).await
         });
         let upgraded = opened.await.map_err(|_| ConnectFailure::Timeout)??;
         let stream = Self {
@@ -83,7 +85,7 @@ impl Stream {
             sealed: false,
             muted: false,
         };
-        Ok(Opened { stream, cookies: upgraded.cookies })
+        Ok(Opened { stream, cookies: upgraded.cookies, pod: upgraded.pod })
     }
 
     /// Reads once into `buffer`, behind what is left of the read before, and returns how much of it is filled: a piece

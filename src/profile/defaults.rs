@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::quantity::{Rate, Share};
 use super::{
     Arrivals, Audit, Auth, AuthMode, Balancer, BalancerMode, BridgeOrder, Client, ClientStart, Comparison,
-    Drain, Embedded, Family, Limit, LimitUnit, Limits, Objective, Payload, Population, Reporting, Sticky,
+    Drain, Embedded, Family, Limit, LimitUnit, Limits, Objective, Payload, Population, Reporting, Sessions, Sticky,
     Stop, StopCondition, Target, TenantShares, Traffic, TrafficStart,
 };
 
@@ -25,6 +25,8 @@ impl Default for Target {
             local_addresses: Vec::new(),
             proxy: None,
             headers: Vec::new(),
+            pod_header: None,
+            pod_cookie: None,
             scrape_interval: Duration::from_secs(5),
             embedded: Embedded::default(),
         }
@@ -43,6 +45,8 @@ impl Default for Embedded {
             send_queue: 1_024,
             send_limit: None,
             retention: 1_000_000,
+            sessions: Sessions::None,
+            session_drop_after: Duration::from_secs(2),
             balancer: Balancer::default(),
         }
     }

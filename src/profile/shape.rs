@@ -16,7 +16,7 @@ use super::quantity::{Crowd, Quantity, Rate, Share};
 use super::{
     Arrivals, Audit, Auth, AuthMode, Balancer, BalancerMode, BridgeOrder, Client, ClientStart, Drain,
     Embedded, Family, Fault, Limit, Limits, Objective, Payload, Phase, Population, Profile, Reporting,
-    Sticky, Stop, StopCondition, Target, TenantShares, Traffic, TrafficStart, defaults,
+    Sessions, Sticky, Stop, StopCondition, Target, TenantShares, Traffic, TrafficStart, defaults,
 };
 
 /// A whole profile as it is written.
@@ -215,6 +215,8 @@ section! {
         local_addresses: Vec<String>,
         proxy: Option<String>,
         headers: Vec<String>,
+        pod_header: Option<String>,
+        pod_cookie: Option<String>,
         scrape_interval: Duration,
     } with { embedded: EmbeddedShape }
 }
@@ -231,6 +233,8 @@ section! {
         send_queue: u32,
         send_limit: Option<Rate>,
         retention: u32,
+        sessions: Sessions,
+        session_drop_after: Duration,
     } with { balancer: BalancerShape }
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{RunInfo, remarks};
 use crate::collector::collected::{
     self, Clients, Collected, Deliveries, Distribution, FaultRecord, Hold, Metric, Publishes, Reconnects,
-    Tokens, WsConnections,
+    Stickiness, Tokens, WsConnections,
 };
 use crate::profile::Profile;
 use crate::session::Cause;
@@ -68,6 +68,8 @@ pub struct Summary {
     pub holds: Vec<Hold>,
     /// Lives of the connections that ended without a close frame.
     pub lifetimes_us: Latency,
+    /// Upgrades, and those lost to a missing session.
+    pub stickiness: Stickiness,
     /// Frames skipped, sync troubles, hello with a wrong tenant.
     pub oddities: BTreeMap<String, u64>,
     /// Sentences that help to read the numbers, with the setting or the remedy that belongs to them.
@@ -111,6 +113,10 @@ pub struct Server {
     pub dropped_is_lower_bound: bool,
     /// `scaiwave_ws_connections`
     pub ws_connections: WsConnections,
+    /// Looks at which the gauge was off by more than 1 %, twice running or more, in quiet; null: never compared.
+    pub connections_unstable: Option<u64>,
+    /// Connections that it still showed when all clients had gone; null: not known.
+    pub connections_leaked: Option<u64>,
     /// Log lines; null: no log seen.
     pub fanout_failed: Option<u64>,
     /// Documented metrics that a scrape lacked.
@@ -228,6 +234,7 @@ impl Summary {
             harness: Harness::of(collected, verdict),
             holds: collected.holds.clone(),
             lifetimes_us: Latency::of(&collected.lifetimes),
+            stickiness: collected.stickiness.clone(),
             oddities: collected.oddities.iter().map(|(name, &count)| ((*name).to_owned(), count)).collect(),
             remarks: remarks::of(profile, collected),
             imbalances: if info.finished {
@@ -290,6 +297,8 @@ impl Server {
             messages_dropped_total: server.messages_dropped_total,
             dropped_is_lower_bound: server.dropped_is_lower_bound,
             ws_connections: server.ws_connections,
+            connections_unstable: server.connections_unstable,
+            connections_leaked: server.connections_leaked,
             fanout_failed: server.fanout_failed,
             not_exposed: server.not_exposed.clone(),
             scrape_failures: server.scrape_failures,

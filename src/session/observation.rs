@@ -92,6 +92,14 @@ pub enum Observation {
         /// It had said hello.
         was_live: bool,
     },
+    /// This pod has answered the client's upgrade, or a page of sync, as a header or a cookie says. It comes from the
+    /// driver, which alone sees those, and only where the profile names one.
+    ServedBy {
+        /// The upgrade; else a page.
+        stream: bool,
+        /// What the deployment calls the pod; `None`: this answer did not say.
+        pod: Option<Box<str>>,
+    },
     /// A token was refreshed.
     Refreshed,
     /// A token was refused (4001, 401).

@@ -163,6 +163,8 @@ pub(crate) struct Nginx {
     tls: String,
     name: &'static str,
     main: String,
+    /// Beside the upstream, in `http`.
+    maps: &'static str,
 }
 
 impl Nginx {
@@ -171,7 +173,14 @@ impl Nginx {
             let _ = writeln!(text, "    server {address};");
             text
         });
-        Self { upstream: servers, tls: String::new(), name: "_", main: String::new() }
+        Self { upstream: servers, tls: String::new(), name: "_", main: String::new(), maps: "" }
+    }
+
+    /// Pods are chosen so (`random;`, `hash …;`), with maps for it if it needs some.
+    pub(crate) fn choosing(mut self, by: &'static str, maps: &'static str) -> Self {
+        self.upstream.insert_str(0, &format!("    {by}\n"));
+        self.maps = maps;
+        self
     }
 
     pub(crate) fn with_tls(mut self, certificate: &Certificate) -> Self {
@@ -196,10 +205,11 @@ impl Nginx {
 
 impl Balancer for Nginx {
     fn command(&self, port: u16, place: &Path) -> Command {
-        let Self { upstream, tls, name, main } = self;
+        let Self { upstream, tls, name, main, maps } = self;
         let listen = if tls.is_empty() { "" } else { " ssl" };
         let http = format!(
             r#"  map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
+  {maps}
   upstream pods {{
 {upstream}    keepalive 64;
   }}
@@ -215,6 +225,7 @@ impl Balancer for Nginx {
       proxy_set_header Connection $connection_upgrade;
       proxy_read_timeout 90s;
       proxy_send_timeout 90s;
+      add_header X-Served-By $upstream_addr always;
     }}
   }}
 "#
@@ -256,15 +267,22 @@ http {{
 pub(crate) struct Haproxy {
     servers: String,
     tls: String,
+    by: &'static str,
 }
 
 impl Haproxy {
     pub(crate) fn new(pods: &Pods) -> Self {
         let servers = (1..).zip(&pods.addresses).fold(String::new(), |mut text, (number, address)| {
-            let _ = writeln!(text, "  server pod-{number} {address}");
+            let _ = writeln!(text, "  server pod-{number} {address} cookie pod-{number}");
             text
         });
-        Self { servers, tls: String::new() }
+        Self { servers, tls: String::new(), by: "balance roundrobin" }
+    }
+
+    /// Pods are chosen so: lines of the backend.
+    pub(crate) fn choosing(mut self, by: &'static str) -> Self {
+        self.by = by;
+        self
     }
 
     pub(crate) fn with_tls(mut self, certificate: &Certificate) -> Self {
@@ -275,11 +293,12 @@ impl Haproxy {
 
 impl Balancer for Haproxy {
     fn command(&self, port: u16, place: &Path) -> Command {
-        let Self { servers, tls } = self;
+        let Self { servers, tls, by } = self;
         let text = format!(
             "global\n  maxconn 8192\ndefaults\n  mode http\n  timeout connect 5s\n  timeout client 90s\n  \
              timeout server 90s\n  timeout tunnel 90s\nfrontend stream\n  bind 127.0.0.1:{port}{tls}\n  \
-             default_backend pods\nbackend pods\n  balance roundrobin\n{servers}"
+             default_backend pods\nbackend pods\n  {by}\n  \
+             http-response set-header X-Served-By %s\n{servers}"
         );
         haproxy(place, &text)
     }

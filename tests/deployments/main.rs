@@ -10,6 +10,7 @@ mod certificate;
 mod identities;
 mod pods;
 mod runs;
+mod sticky;
 
 use balancer::{Balancer, Haproxy, Nginx, Running, ShippedHaproxy, ShippedNginx};
 use certificate::Certificate;

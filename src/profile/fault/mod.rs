@@ -72,6 +72,19 @@ impl FaultKind {
         !matches!(self, Self::Line(..))
     }
 
+    /// It ends connections, or may.
+    pub fn ends_connections(&self) -> bool {
+        match self {
+            Self::Line(_, line) => !matches!(line, Line::SlowReader(_)),
+            Self::PodKill(_) | Self::IdleTimeout(_) | Self::RejectTokens(_) | Self::Stream(..) => true,
+            Self::RefusePublishes
+            | Self::Delivery(..)
+            | Self::Publish(..)
+            | Self::Sync(..)
+            | Self::Metrics(..) => false,
+        }
+    }
+
     /// It hits by coordinates, wherever in time they lie, and so hits the same on every engine.
     pub fn is_by_coordinates(&self) -> bool {
         let (Self::Delivery(events, _) | Self::Publish(events, _)) = self else { return false };

@@ -4,7 +4,7 @@ use toml::Value;
 
 use super::super::nearest::nearest;
 use super::super::{
-    Arrivals, AuthMode, BalancerMode, BridgeOrder, ClientStart, Family, How, Sticky, StopCondition, Strange,
+    Arrivals, AuthMode, BalancerMode, BridgeOrder, ClientStart, Family, How, Sessions, Sticky, StopCondition, Strange,
     TenantShares, TrafficStart,
 };
 use super::number::decimal;
@@ -39,6 +39,7 @@ macro_rules! words {
 words! {
     BalancerMode: "\"proxy\" or \"direct\"" { Proxy = "proxy", Direct = "direct" }
     Sticky: "\"none\", \"cookie\" or \"token\"" { None = "none", Cookie = "cookie", Token = "token" }
+    Sessions: "\"none\" or \"sync\"" { None = "none", Sync = "sync" }
     Family: "\"any\", \"ipv4\" or \"ipv6\"" { Any = "any", Ipv4 = "ipv4", Ipv6 = "ipv6" }
     AuthMode: "\"dev-jwt\", \"password\", \"tokens\" or \"mock\"" {
         DevJwt = "dev-jwt", Password = "password", Tokens = "tokens", Mock = "mock",

@@ -53,6 +53,7 @@ impl Backend {
     pub(super) fn greet(&mut self, now: Timestamp, conn: ConnId, tenant: Option<Uuid>) {
         let Some(connection) = self.connections.remove(&conn) else { return };
         self.close_seam(connection.participant);
+        self.need_session(now, conn, &connection);
         self.log(now, LogEvent::Connect, &connection, None);
         let hello = Hello {
             session: connection.session,

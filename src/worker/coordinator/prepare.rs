@@ -18,7 +18,7 @@ use crate::driver::cookies::Cookies;
 use crate::driver::endpoint::Endpoint;
 use crate::driver::fleet::{Birth, Fleet};
 use crate::driver::identities::Identities;
-use crate::driver::line::Line;
+use crate::driver::line::{Line, NamesPods};
 use crate::driver::minter::Minter;
 use crate::driver::preflight::{
     AUDIT_CONNECTIONS, Holding, Machine, SEND_CONNECTIONS, hold, inspect, raise_descriptor_limit,
@@ -186,6 +186,10 @@ fn line_to_target(
         tokens: Rc::new(tokens),
         probe: Rc::clone(probe),
         cookies: RefCell::new(vec![Cookies::default(); population.clients() as usize]),
+        names_pods: NamesPods {
+            by_header: profile.target.pod_header.is_some(),
+            by_cookie: profile.target.pod_cookie.as_deref().map(Box::from),
+        },
         read_buffer: RefCell::default(),
         connect_deadline: profile.client.connect_deadline,
         sync_deadline: profile.client.sync_deadline,
