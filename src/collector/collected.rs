@@ -88,6 +88,33 @@ pub enum Evidence {
     PodsAndLifetimes,
 }
 
+/// `server.log` of the summary: what the server's own log says, held against what clients saw.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerLog {
+    /// Lines that were read.
+    pub lines: u64,
+    /// Of these: no JSON object, without a name of an event, or too long.
+    pub not_understood: u64,
+    /// Of these: about other events.
+    pub other: u64,
+    /// `ws.connect`
+    pub connects: u64,
+    /// `ws.disconnect`: reasons, and for each what the client saw of that end; "open": nothing, "unknown": no client of
+    /// ours.
+    pub disconnects: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Of these: `ping_timeout` and `duplicate_connection` of which the client saw something else.
+    pub unseen_reasons: u64,
+    /// `ws.fanout_failed`, by pod.
+    pub fanout_failed: BTreeMap<String, u64>,
+}
+
+impl ServerLog {
+    /// `ws.fanout_failed` of all pods.
+    pub fn fanout_failed_total(&self) -> u64 {
+        self.fanout_failed.values().sum()
+    }
+}
+
 /// `clients` of the summary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clients {
@@ -384,6 +411,8 @@ pub struct Server {
     pub fanout_failed: Option<u64>,
     /// Documented metrics that a scrape lacked.
     pub not_exposed: Vec<String>,
+    /// What the server's own log says; `None`: none is read.
+    pub log: Option<ServerLog>,
     /// Scrapes that failed.
     pub scrape_failures: u64,
     /// Pods that are scraped; `partial` when it is one endpoint behind a balancer.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::audit::Item;
 use super::collected::Finding;
 use super::ledger::Missed;
+use super::server_log::Word;
 use super::stickiness::Lost;
 use crate::plan::Population;
 use crate::time::Timestamp;
@@ -120,6 +121,14 @@ impl Findings {
         let mut line = self.line(now, kind, client, people);
         line.connected_ns = Some(lost.hello.as_nanos());
         line.disconnected_ns = Some(now.as_nanos());
+        self.add(line);
+    }
+
+    /// Something that the server's log says of a client.
+    pub(super) fn logged(&mut self, now: Timestamp, word: Word, people: &Population) {
+        let mut line = self.line(now, word.kind, word.client, people);
+        line.session_id = Some(word.session.into());
+        line.server_name = word.pod.map(String::from);
         self.add(line);
     }
 

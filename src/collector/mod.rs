@@ -8,6 +8,7 @@ mod findings;
 pub mod latency;
 pub mod ledger;
 mod rows;
+mod server_log;
 pub mod servers;
 mod stickiness;
 mod strain;
@@ -22,12 +23,14 @@ use findings::Findings;
 use latency::Latency;
 use ledger::{First, Ledger, Missed, Rules, Sighting, Word};
 use rows::Before;
+use server_log::LogReader;
 use servers::Servers;
 use stickiness::Sessions;
 use strain::StrainLog;
 
 pub use findings::Names;
 pub use rows::RowContext;
+pub use server_log::LogPiece;
 
 use crate::generator::{Ended, Outcome};
 use crate::plan::Plan;
@@ -49,6 +52,8 @@ pub struct Collector {
     /// Look-ups of what was missed.
     pub auditor: Auditor,
     sessions: Sessions,
+    /// `None`: no log of the server is read.
+    log: Option<LogReader>,
     latency: Latency,
     publishes: Vec<Publishes>,
     unsent_by_harness: u64,
@@ -80,6 +85,7 @@ impl Collector {
             servers,
             auditor: Auditor::new(&profile.audit, run.to_owned()),
             sessions: Sessions::new(people.clients()),
+            log: profile.target.log_file.as_ref().map(|_| LogReader::new(people.clients())),
             latency: Latency::new(people.tenants() as usize),
             publishes: vec![Publishes::default(); people.tenants() as usize],
             unsent_by_harness: 0,
@@ -148,6 +154,9 @@ impl Collector {
                 self.note_oddities(now, client, fact);
                 let strained = self.strain.was_late(now);
                 self.connections.observe(now, client, fact, strained, &mut self.latency);
+                if let Some(log) = &mut self.log {
+                    log.observe(client, fact);
+                }
                 if let Some(lost) = self.sessions.observe(now, client, fact) {
                     self.findings.upgrade_lost(now, client, lost, &self.people);
                 }
@@ -192,6 +201,14 @@ impl Collector {
     /// A planted fault that ends connections begins, or none is under way any more.
     pub fn disturbed(&mut self, now: Timestamp, in_force: bool) {
         self.sessions.disturb(now, in_force);
+    }
+
+    /// A piece of the server's own log; `over`: everybody leaves, which is not observed any more.
+    pub fn logged(&mut self, now: Timestamp, piece: &LogPiece, over: bool) {
+        let words = self.log.as_mut().map_or_else(Vec::new, |log| log.read(now, piece, over));
+        for word in words {
+            self.findings.logged(now, word, &self.people);
+        }
     }
 
     /// How the harness fares; `quiet`: neither a ramp nor a fault is under way.
@@ -376,6 +393,9 @@ impl Collector {
         if self.sessions.pods_refused > 0 {
             harness.refused.insert("pods_told_apart", self.sessions.pods_refused);
         }
+        let mut server = self.servers.collected();
+        server.log = self.log.as_ref().map(LogReader::collected);
+        server.fanout_failed = server.log.as_ref().map(collected::ServerLog::fanout_failed_total);
         let mut oddities = self.oddities.clone();
         if self.connections.offline_attempts > 0 {
             oddities.insert("offline_attempts", self.connections.offline_attempts);
@@ -389,7 +409,7 @@ impl Collector {
             disconnects: self.connections.disconnects.clone(),
             reconnects: self.connections.reconnects,
             tokens: self.connections.tokens,
-            server: self.servers.collected(),
+            server,
             harness,
             oddities,
             lifetimes: self.connections.lifetimes.clone(),

@@ -27,6 +27,7 @@ impl Default for Target {
             headers: Vec::new(),
             pod_header: None,
             pod_cookie: None,
+            log_file: None,
             scrape_interval: Duration::from_secs(5),
             embedded: Embedded::default(),
         }

@@ -111,6 +111,8 @@ pub struct Target {
     pub pod_header: Option<String>,
     /// Cookie whose value names the pod which answered.
     pub pod_cookie: Option<String>,
+    /// The server's own log, JSON lines.
+    pub log_file: Option<String>,
     /// Time between two scrapes of a pod.
     pub scrape_interval: Duration,
     /// `[target.embedded]`

@@ -217,6 +217,7 @@ section! {
         headers: Vec<String>,
         pod_header: Option<String>,
         pod_cookie: Option<String>,
+        log_file: Option<String>,
         scrape_interval: Duration,
     } with { embedded: EmbeddedShape }
 }

@@ -17,6 +17,8 @@ pub(super) fn of(profile: &Profile, collected: &Collected) -> Vec<String> {
         not_sticky(collected).or_else(|| dropped_when_idle(profile, collected)),
         leaked_connections(collected),
         unstable_connections(collected),
+        fan_out_failed(collected),
+        unseen_reasons(collected),
         not_planted(profile),
         shortened(profile),
         duplicates(collected),
@@ -107,6 +109,27 @@ fn unstable_connections(collected: &Collected) -> Option<String> {
         "connections_unstable: at {looks} looks in quiet times scaiwave_ws_connections was off by more than 1 % of the \
          clients that were live; it should be stable in normal operation."
     ))
+}
+
+/// The page's own remedy.
+fn fan_out_failed(collected: &Collected) -> Option<String> {
+    let failed = &collected.server.log.as_ref()?.fanout_failed;
+    let (pod, most) = failed.iter().max_by_key(|(_, count)| **count)?;
+    let all: u64 = failed.values().sum();
+    Some(format!(
+        "ws.fanout_failed: {all} lines in the server's log, {most} of them of {pod}: events did not reach its sockets \
+         (\"connects fine but no events arrive\"); if there are many, restart that pod."
+    ))
+}
+
+fn unseen_reasons(collected: &Collected) -> Option<String> {
+    let unseen = collected.server.log.as_ref()?.unseen_reasons;
+    (unseen > 0).then(|| {
+        format!(
+            "disconnect_reason_unseen: the server's log gives ping_timeout or duplicate_connection as the reason of {unseen} \
+             ends of which the client saw something else: the close frame is lost on the way, or the path is half open."
+        )
+    })
 }
 
 /// Below this, a cluster is chance.

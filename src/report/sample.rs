@@ -96,6 +96,7 @@ fn target() -> Target {
         proxy: None,
         pod_header: None,
         pod_cookie: None,
+        log_file: None,
         headers: Vec::new(),
         scrape_interval: Duration::from_secs(5),
         embedded: Embedded {

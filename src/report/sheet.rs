@@ -402,6 +402,21 @@ fn server(summary: &Summary) -> Section {
         server.connections_leaked.map_or_else(|| "unknown".to_owned(), grouped),
         server.connections_unstable.map_or_else(|| "unknown".to_owned(), grouped),
     )];
+    if let Some(log) = &server.log {
+        let reasons = log.disconnects.iter().map(|(reason, seen)| {
+            let seen: Vec<String> = seen.iter().map(|(name, count)| format!("{name} {}", grouped(*count))).collect();
+            format!("{reason} (seen as {})", seen.join(", "))
+        });
+        let pods = log.fanout_failed.iter().map(|(pod, count)| format!("{pod} {}", grouped(*count)));
+        let all = |list: Vec<String>| if list.is_empty() { "none".to_owned() } else { list.join("; ") };
+        lines.push(format!(
+            "Its log: {} lines, {} not understood. ws.disconnect: {}. ws.fanout_failed by pod: {}.",
+            grouped(log.lines),
+            grouped(log.not_understood),
+            all(reasons.collect()),
+            all(pods.collect()),
+        ));
+    }
     if !server.not_exposed.is_empty() {
         lines.push(format!("Documented, but not exposed: {}.", server.not_exposed.join(", ")));
     }

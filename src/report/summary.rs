@@ -8,10 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::{RunInfo, remarks};
 use crate::collector::collected::{
     self, Clients, Collected, Deliveries, Distribution, FaultRecord, Hold, Metric, Publishes, Reconnects,
-    Stickiness, Tokens, WsConnections,
+    ServerLog, Stickiness, Tokens, WsConnections,
 };
 use crate::profile::Profile;
-use crate::session::Cause;
 use crate::verdict::{Judged, Outcome, Verdict};
 
 /// What `schema` says; the number grows only when a key changes its meaning, not when one is added.
@@ -119,6 +118,8 @@ pub struct Server {
     pub connections_leaked: Option<u64>,
     /// Log lines; null: no log seen.
     pub fanout_failed: Option<u64>,
+    /// What the server's own log says; null: none is read.
+    pub log: Option<ServerLog>,
     /// Documented metrics that a scrape lacked.
     pub not_exposed: Vec<String>,
     /// Scrapes that failed.
@@ -283,7 +284,7 @@ impl Disconnects {
             by_cause: disconnects
                 .by_cause
                 .iter()
-                .map(|(&cause, &count)| (cause_name(cause).to_owned(), count))
+                .map(|(&cause, &count)| (cause.name().to_owned(), count))
                 .collect(),
             by_close_code: disconnects.by_close_code.clone(),
         }
@@ -300,6 +301,7 @@ impl Server {
             connections_unstable: server.connections_unstable,
             connections_leaked: server.connections_leaked,
             fanout_failed: server.fanout_failed,
+            log: server.log.clone(),
             not_exposed: server.not_exposed.clone(),
             scrape_failures: server.scrape_failures,
             endpoints: server.endpoints,
@@ -357,24 +359,6 @@ impl Flushes {
 }
 
 /// The key of `by_cause`.
-fn cause_name(cause: Cause) -> &'static str {
-    match cause {
-        Cause::InvalidToken => "invalid_token",
-        Cause::PingTimeout => "ping_timeout",
-        Cause::DuplicateConnection => "duplicate_connection",
-        Cause::Aborted => "aborted",
-        Cause::OtherClose => "other_close",
-        Cause::Eof => "eof",
-        Cause::Reset => "reset",
-        Cause::Silent => "silent",
-        Cause::NoHello => "no_hello",
-        Cause::Protocol => "protocol",
-        Cause::BridgeFailed => "bridge_failed",
-        Cause::Killed => "killed",
-        Cause::Left => "left",
-    }
-}
-
 fn imbalances(publishes: &Publishes, deliveries: &Deliveries) -> Vec<Imbalance> {
     let missed = deliveries.missed_after_bridging;
     let equations = [

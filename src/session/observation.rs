@@ -205,6 +205,27 @@ pub enum Cause {
     Left,
 }
 
+impl Cause {
+    /// As reports write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidToken => "invalid_token",
+            Self::PingTimeout => "ping_timeout",
+            Self::DuplicateConnection => "duplicate_connection",
+            Self::Aborted => "aborted",
+            Self::OtherClose => "other_close",
+            Self::Eof => "eof",
+            Self::Reset => "reset",
+            Self::Silent => "silent",
+            Self::NoHello => "no_hello",
+            Self::Protocol => "protocol",
+            Self::BridgeFailed => "bridge_failed",
+            Self::Killed => "killed",
+            Self::Left => "left",
+        }
+    }
+}
+
 /// Why a sync request gave no page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SyncTrouble {

@@ -236,6 +236,8 @@ pub enum Deed {
     RowGone,
     /// An event became visible while its reader was away, and lies at or below the position it came back with.
     EventBehindCursor,
+    /// A connection that ended stayed in the gauge.
+    ConnectionLeaked,
     /// A scrape was answered with something else than the truth.
     ScrapeAltered,
 }

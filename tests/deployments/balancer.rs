@@ -234,6 +234,40 @@ impl Balancer for Nginx {
     }
 }
 
+/// Each pod on a loopback address of its own, all on one port, as a name with many addresses has them; and one more address
+/// that takes turns.
+pub(crate) struct OnePort(Vec<String>);
+
+impl OnePort {
+    pub(crate) fn new(pods: &Pods) -> Self {
+        Self(pods.addresses.clone())
+    }
+
+    /// The address of the pod with this index.
+    pub(crate) fn address(pod: usize) -> String {
+        format!("127.0.0.{}", 2 + pod)
+    }
+}
+
+impl Balancer for OnePort {
+    fn command(&self, port: u16, place: &Path) -> Command {
+        let mut http = String::from("  map $http_upgrade $connection_upgrade { default upgrade; '' ''; }\n  upstream pods {\n    ip_hash;\n");
+        for address in &self.0 {
+            let _ = writeln!(http, "    server {address};");
+        }
+        http.push_str("  }\n");
+        let each = self.0.iter().enumerate().map(|(index, pod)| (Self::address(index), pod.as_str()));
+        for (address, to) in each.chain([("127.0.0.1".to_owned(), "pods")]) {
+            let _ = writeln!(
+                http,
+                "  server {{ listen {address}:{port}; location / {{ proxy_pass http://{to}; proxy_http_version 1.1; \
+                 proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade; }} }}"
+            );
+        }
+        nginx(place, "", &http)
+    }
+}
+
 /// nginx with this in its `http`, and nothing outside of `place`.
 fn nginx(place: &Path, main: &str, http: &str) -> Command {
     let (directory, user) = (place.display(), if is_root() { "user root;" } else { "" });

@@ -302,7 +302,7 @@ pub enum Sync {
     },
 }
 
-/// What `/metrics` says of `scaiwave_ws_messages_dropped_total`.
+/// What `/metrics` says of `scaiwave_ws_messages_dropped_total`, and of `scaiwave_ws_connections`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Metrics {
@@ -317,6 +317,8 @@ pub enum Metrics {
     },
     /// There is no `/metrics`.
     Absent,
+    /// Connections that end stay in `scaiwave_ws_connections` for good.
+    Leak,
 }
 
 /// As `kind` writes it.

@@ -227,6 +227,7 @@ impl FaultShape {
             Metrics::Reset => SHOWN[1],
             Metrics::Wrong { .. } => SHOWN[2],
             Metrics::Absent => SHOWN[3],
+            Metrics::Leak => SHOWN[4],
         };
         self.show = Some(Text(word.to_owned()));
         if let Metrics::Wrong { more } = metrics {
@@ -236,7 +237,7 @@ impl FaultShape {
 }
 
 /// What `show` of a metrics fault can say.
-const SHOWN: [&str; 4] = ["missing", "reset", "wrong", "absent"];
+const SHOWN: [&str; 5] = ["missing", "reset", "wrong", "absent", "leak"];
 
 /// Instants take no duration, and neither do coordinates.
 fn may_last(kind: &FaultKind) -> bool {
@@ -404,6 +405,7 @@ impl Keys<'_> {
                 Some(Metrics::Wrong { more })
             }
             "absent" => Some(Metrics::Absent),
+            "leak" => Some(Metrics::Leak),
             other => {
                 let why = quantity::unknown_word(other, &SHOWN);
                 self.problems.push(Problem::new(format!("{}.show", self.at), format!("{other:?}"), why));

@@ -3,6 +3,7 @@
 //! Everything that talks to the target is on one thread; files are written on another.
 
 mod ground;
+mod log_tail;
 mod prepare;
 mod recorder;
 mod scraper;
@@ -26,6 +27,7 @@ use crate::target::process::ProcessError;
 use crate::time::Timestamp;
 use crate::worker::conductor::Event;
 
+use log_tail::LogFollower;
 use prepare::{Prepared, prepare};
 use recorder::{Interval, Job, Recorder, Snapshot};
 use scraper::Scraper;
@@ -67,7 +69,8 @@ async fn coordinate(
         prepared = prepare(Arc::clone(&profile), options, clock, observer) => prepared?,
         () = signals.next() => return Err(RunError::Interrupted),
     };
-    let Prepared { ground, fleet, stage, scraper, mut recorder, probe, loopback } = prepared;
+    let Prepared { ground, fleet, stage, scraper, log, mut recorder, probe, loopback } = prepared;
+    let mut log = log.map(|tail| LogFollower::begin(tail, &stage));
     let mut course = Course {
         profile: &profile,
         stage: &stage,
@@ -99,6 +102,7 @@ async fn coordinate(
         }
     })
     .await;
+    stage.tell(Event::Deserted);
 
     // A fault without an end has gone on until now; what it did is not told before it is asked for.
     for (fault, planted) in (0..).zip(&profile.faults) {
@@ -109,12 +113,17 @@ async fn coordinate(
             stage.tell(Event::Planted { fault, affected });
         }
     }
+    if let Some(log) = log.take() {
+        log.finish(&stage).await;
+    }
     let mut last = course.snapshot();
     let unwritten = fleet.line().tokens.unwritten();
     if unwritten > 0 {
         last.collected.harness.refused.insert("refresh_tokens_unwritten", unwritten);
     }
-    last.collected.server.fanout_failed = ground.fanout_failed().await;
+    if let Some(failed) = ground.fanout_failed().await {
+        last.collected.server.fanout_failed = Some(failed);
+    }
     ground.stop().await;
     let findings = stage.ask(|_, conductor| conductor.take_findings());
     let interrupted = hurried || last.collected.harness.interrupted;

@@ -9,8 +9,9 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::ground::Ground;
+use super::log_tail::LogTail;
 use super::recorder::Recorder;
-use super::scraper::Scraper;
+use super::scraper::{Pods, Scraper};
 use super::stage::{Stage, Watch};
 use crate::collector::Names;
 use crate::driver::clock::Clock;
@@ -47,6 +48,7 @@ pub(super) struct Prepared {
     pub(super) fleet: Rc<Fleet>,
     pub(super) stage: Rc<Stage>,
     pub(super) scraper: Rc<Scraper>,
+    pub(super) log: Option<LogTail>,
     pub(super) recorder: Recorder,
     pub(super) probe: Rc<Probe>,
     pub(super) loopback: bool,
@@ -64,6 +66,14 @@ pub(super) enum PrepareError {
     /// The key file cannot be read.
     #[error("read the key file `{path}` (auth.key_file)")]
     KeyFile {
+        /// As in the profile.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The server's own log cannot be read.
+    #[error("read the server's log `{path}` (target.log_file)")]
+    LogFile {
         /// As in the profile.
         path: String,
         /// What the system said.
@@ -101,10 +111,12 @@ pub(super) async fn prepare(
     let with_tls = urls.any(|url| url.starts_with("https:"));
     let route = Rc::new(Route::new(&profile.target, with_tls).map_err(RunError::preflight)?);
     let endpoints = parse_all(ground.urls(), &route)?;
-    let metrics = parse_all(ground.metrics(), &route)?;
-    let looked = inspect(&clock, &agent, &endpoints, &metrics, options.shared).await;
+    let pods = Pods::find(parse_all(ground.metrics(), &route)?, ground.is_partial()).await;
+    let looked = inspect(&clock, &agent, &endpoints, pods.endpoints(), options.shared).await;
     let looked = looked.map_err(RunError::preflight)?;
     let loopback = endpoints.iter().all(|endpoint| endpoint.is_loopback());
+
+    let log = server_log(&profile, ground.is_embedded()).map_err(RunError::preflight)?;
 
     let started = jiff::Timestamp::try_from(clock.started()).map_err(RunError::internal)?;
     let info = RunInfo::new(&profile, run, started);
@@ -131,7 +143,7 @@ pub(super) async fn prepare(
         shard: Shard::WHOLE,
         origin: clock.now(),
         names,
-        endpoints: metrics.len(),
+        endpoints: pods.endpoints().len(),
         partial: ground.is_partial(),
         publishes_limit: (!loopback).then_some(profile.limits.publishes.0),
         embedded: ground.is_embedded(),
@@ -139,7 +151,7 @@ pub(super) async fn prepare(
     let sends = (profile.traffic.max_in_flight as usize).min(SEND_CONNECTIONS as usize);
     let publisher =
         Publisher::new(Rc::clone(&line), &run.to_string(), rooms, sends, AUDIT_CONNECTIONS as usize);
-    let scraper = Rc::new(Scraper::new(clock, agent, metrics, &line.endpoints));
+    let scraper = Rc::new(Scraper::new(clock, agent, pods, &line.endpoints));
     let mut conductor = Conductor::new(setup);
     for (endpoint, text) in (0..).zip(&looked) {
         conductor.handle(clock.now(), Event::Scraped { endpoint, text: text.as_deref() });
@@ -150,12 +162,18 @@ pub(super) async fn prepare(
     let birth = birth(&profile, run, population, positions);
     let fleet = Fleet::new(clients, line, watch, birth, store, flush_interval);
     stage.enter(Rc::clone(&fleet));
-    Ok(Prepared { ground, fleet, stage, scraper, recorder, probe, loopback })
+    Ok(Prepared { ground, fleet, stage, scraper, log, recorder, probe, loopback })
 }
 
 #[expect(clippy::disallowed_methods, reason = "a run's id must never follow from its seed")]
 fn fresh_run_id() -> Uuid {
     Uuid::new_v4()
+}
+
+fn server_log(profile: &Profile, embedded: bool) -> Result<Option<LogTail>, PrepareError> {
+    let Some(path) = &profile.target.log_file else { return Ok(None) };
+    let tail = LogTail::at_end(path.as_ref(), embedded);
+    tail.map(Some).map_err(|source| PrepareError::LogFile { path: path.clone(), source })
 }
 
 fn parse_all(urls: &[String], route: &Rc<Route>) -> Result<Vec<Rc<Endpoint>>, RunError> {
