@@ -15,7 +15,7 @@ use std::thread;
 use tempfile::TempDir;
 use wavesoak::profile;
 use wavesoak::report::Summary;
-use wavesoak::report::run::{ProgressView, RunError, RunObserver, RunOptions, RunOutcome};
+use wavesoak::report::run::{HookOptions, ProgressView, RunError, RunObserver, RunOptions, RunOutcome};
 use wavesoak::target::Config;
 use wavesoak::target::process::{Embedded, SpawnOptions};
 use wavesoak::worker::coordinator;
@@ -87,6 +87,7 @@ impl Run {
         let options = RunOptions {
             out: place.to_owned(),
             shared: false,
+            hooks: HookOptions::default(),
             exe: PathBuf::from(EXE),
             profile_toml: loaded.profile.to_toml(),
         };

@@ -2,7 +2,7 @@
 
 use super::Summary;
 use super::summary::Latency;
-use crate::collector::collected::{Deliveries, Evidence, Metric, Part};
+use crate::collector::collected::{Deliveries, Evidence, HookEnd, HookRecord, Metric, Part};
 use crate::verdict::{Judged, Outcome, Unit};
 
 /// One section.
@@ -381,8 +381,20 @@ fn faults(summary: &Summary) -> Section {
         title: "Faults",
         head: vec!["fault", "kind", "at", "for", "affected"],
         rows: summary.faults.iter().map(row).collect(),
-        lines: Vec::new(),
+        lines: summary.hooks.iter().map(hook).collect(),
     }
+}
+
+fn hook(hook: &HookRecord) -> String {
+    let end = match (hook.end, hook.exit) {
+        (HookEnd::Done, _) => "succeeded".to_owned(),
+        (HookEnd::TimedOut, _) => "was killed, for it took too long,".to_owned(),
+        (HookEnd::NotStarted, _) => "did not start".to_owned(),
+        (HookEnd::Failed, Some(code)) => format!("failed with exit status {code}"),
+        (HookEnd::Failed, None) => "was ended by a signal".to_owned(),
+    };
+    let what = if hook.undo { "The undo of" } else { "The command of" };
+    format!("{what} {} {end} after {}.", hook.fault, Unit::Us.write((hook.took_s * 1e6).round()))
 }
 
 fn server(summary: &Summary) -> Section {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{RunInfo, remarks};
 use crate::collector::collected::{
-    self, Clients, Collected, Deliveries, Distribution, FaultRecord, Hold, Metric, Publishes, Reconnects,
+    self, Clients, Collected, Deliveries, Distribution, FaultRecord, Hold, HookRecord, Metric, Publishes, Reconnects,
     ServerLog, Stickiness, Tokens, WsConnections,
 };
 use crate::profile::Profile;
@@ -61,6 +61,8 @@ pub struct Summary {
     pub server: Server,
     /// What was planted.
     pub faults: Vec<Fault>,
+    /// Commands that were run, in order.
+    pub hooks: Vec<HookRecord>,
     /// The harness itself.
     pub harness: Harness,
     /// Who was live at the end of each hold.
@@ -232,6 +234,7 @@ impl Summary {
             tokens: collected.tokens,
             server: Server::of(collected),
             faults: collected.faults.iter().map(Fault::of).collect(),
+            hooks: collected.hooks.clone(),
             harness: Harness::of(collected, verdict),
             holds: collected.holds.clone(),
             lifetimes_us: Latency::of(&collected.lifetimes),

@@ -1,10 +1,12 @@
 //! nginx and HAProxy as processes of a test's own.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -71,7 +73,9 @@ impl Running {
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(20) {
             if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
-                return true;
+                // Somebody else may be listening there, and then ours is about to end.
+                thread::sleep(Duration::from_millis(200));
+                return self.child.try_wait().expect("a child of ours").is_none();
             }
             if self.child.try_wait().expect("a child of ours").is_some() {
                 return false;
@@ -346,9 +350,16 @@ fn haproxy(place: &Path, text: &str) -> Command {
     command
 }
 
+/// One that nobody listens on, and that no other test of this process was given: two HAProxies would share it.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("bound").port()
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        if GIVEN.lock().expect("no panic in here").insert(port) {
+            return port;
+        }
+    }
 }
 
 /// Where Debian puts it, which is not in everybody's PATH.

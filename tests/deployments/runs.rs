@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use wavesoak::profile::{self, Override};
 use wavesoak::report::Summary;
-use wavesoak::report::run::{ProgressView, RunError, RunObserver, RunOptions, RunOutcome};
+use wavesoak::report::run::{HookOptions, ProgressView, RunError, RunObserver, RunOptions, RunOutcome};
 use wavesoak::worker::coordinator;
 
 use crate::pods::{EXE, Pods};
@@ -91,6 +91,7 @@ fn play(
     let options = RunOptions {
         out: place.path().to_owned(),
         shared: false,
+        hooks: HookOptions::default(),
         exe: PathBuf::from(EXE),
         profile_toml: profile.to_toml(),
     };

@@ -2,9 +2,15 @@
 //! alone, against what the pods know that they dropped.
 //!
 //! Clients of the profile begin within a second and then keep to the documented delays, so that all that are dropped come
-//! back in waves (0, 1, 2, 4, 8 s apart); the run ends between two of them, where no upgrade is in doubt.
+//! back in waves (0, 1, 2, 4, 8 s apart). The run ends between two of them, and its drain waits for nobody: at its end no
+//! upgrade is in doubt.
 
 use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use wavesoak::collector::collected::{Evidence, Part, Stickiness};
@@ -35,6 +41,8 @@ duration = "{hold_s}s"
 rate = "0%"
 [traffic]
 rate = "1/s"
+[drain]
+deadline = "1500ms"
 [report]
 findings_per_kind = 5000
 [client]
@@ -124,6 +132,40 @@ const VARIANTS: [Variant; 9] = [
     ),
 ];
 
+/// Other people's requests. Without them a round robin would send every upgrade to the pod next to its sync's, and where
+/// nobody's connection lives, lives prove nothing.
+struct Others {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Others {
+    fn begin(port: u16) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let ask = |stop: Arc<AtomicBool>| {
+            move || {
+                while !stop.load(Ordering::Relaxed) {
+                    // Whatever comes of it: it has taken its turn.
+                    if let Ok(mut socket) = TcpStream::connect(("127.0.0.1", port)) {
+                        let _ = socket.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+                        let _ = socket.read_to_end(&mut Vec::new());
+                    }
+                    std::thread::sleep(Duration::from_millis(3));
+                }
+            }
+        };
+        let threads = (0..3).map(|_| std::thread::spawn(ask(Arc::clone(&stop)))).collect();
+        Self { stop, threads }
+    }
+}
+
+impl Drop for Others {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.threads.drain(..).for_each(|thread| drop(thread.join()));
+    }
+}
+
 /// One balancer with and without the pods told; rows of a table.
 fn compare(&(name, start, sticky): &Variant, clients: u64, table: &mut String) {
     let by_cookie = name.contains("cookie");
@@ -134,6 +176,7 @@ fn compare(&(name, start, sticky): &Variant, clients: u64, table: &mut String) {
     for (set, evidence) in tellings {
         let pods = pods();
         let balancer = start(&pods);
+        let _others = Others::begin(balancer.port());
         let told = play(&balancer, &pods, &profile(clients, 13, if sticky { RESETS } else { "" }), set);
         let reported = told.reported.upgrades_lost.map_or_else(|| "unknown".to_owned(), |lost| lost.to_string());
         let _ = writeln!(table, "| {name} | {evidence:?} | {} | {} | {reported} |", told.upgrades, told.lost);

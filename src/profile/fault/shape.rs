@@ -8,7 +8,7 @@ use super::super::error::{Problem, Why};
 use super::super::quantity::{self, Share};
 use super::super::shape::Text;
 use super::{
-    Coordinates, Delivery, Events, Fault, FaultKind, How, Line, Metrics, NAMES, Publish, Strange, Stream,
+    Coordinates, Delivery, Events, Exec, Fault, FaultKind, How, Line, Metrics, NAMES, Publish, Strange, Stream,
     Sync, Who, name,
 };
 
@@ -68,6 +68,12 @@ pub(in super::super) struct FaultShape {
     more: Option<Text<u32>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sync: Option<Text<bool>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<Text<Vec<String>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    undo: Option<Text<Vec<String>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shell: Option<Text<bool>>,
 }
 
 impl FaultShape {
@@ -141,6 +147,12 @@ impl FaultShape {
             FaultKind::Metrics(pod, metrics) => {
                 shape.pod = pod.map(Text);
                 shape.write_metrics(*metrics);
+            }
+            FaultKind::Exec(exec) => {
+                shape.command = Some(Text(exec.command.clone()));
+                shape.undo = Some(Text(exec.undo.clone()));
+                shape.shell = Some(Text(exec.shell));
+                shape.timeout = Some(Text(exec.timeout));
             }
         }
         shape
@@ -236,6 +248,9 @@ impl FaultShape {
     }
 }
 
+/// What a command may take unless it says otherwise (ours).
+const EXEC_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// What `show` of a metrics fault can say.
 const SHOWN: [&str; 5] = ["missing", "reset", "wrong", "absent", "leak"];
 
@@ -282,6 +297,7 @@ impl Keys<'_> {
                 self.who().map(line(Line::Outage { sync }))
             }
             "restart" => self.who().map(line(Line::Restart)),
+            "exec" => self.exec().map(FaultKind::Exec),
             "pod-kill" => Some(FaultKind::PodKill(self.pod())),
             "idle-timeout" => {
                 let timeout = self.needed("timeout", "timeout = \"20s\"", |keys| keys.timeout.take())?;
@@ -393,6 +409,16 @@ impl Keys<'_> {
         let count = self.needed("count", "count = 7", |keys| keys.count.take());
         let room = self.optional("room", |keys| keys.room.take()).unwrap_or(0);
         Some(Events::Coordinates(Coordinates { client: client?, room, first: first?, count: count? }))
+    }
+
+    fn exec(&mut self) -> Option<Exec> {
+        let command = self.needed("command", "command = [\"kubectl\", \"rollout\", \"restart\", \"deployment/scaiwave\"]", |keys| {
+            keys.command.take()
+        });
+        let undo = self.needed("undo", "undo = [], where there is nothing to take back", |keys| keys.undo.take());
+        let shell = self.flag("shell", |keys| keys.shell.take());
+        let timeout = self.optional("timeout", |keys| keys.timeout.take()).unwrap_or(EXEC_TIMEOUT);
+        Some(Exec { command: command?, undo: undo?, shell, timeout })
     }
 
     fn metrics(&mut self) -> Option<Metrics> {

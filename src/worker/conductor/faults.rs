@@ -161,6 +161,7 @@ impl Conductor {
                 entry.affected = Some(0);
                 Command::Plant { fault, clients, line }
             }
+            None if matches!(kind, FaultKind::Exec(_)) => Command::Hook { fault, begin: true },
             None => Command::Target { fault, begin: true },
         };
         self.outbox.push_back(command);
@@ -175,6 +176,7 @@ impl Conductor {
         entry.ended_at = Some(now);
         match self.profile.faults[index].kind {
             FaultKind::Line(..) => self.undo(index),
+            FaultKind::Exec(_) => self.outbox.push_back(Command::Hook { fault: index as u32, begin: false }),
             _ => self.outbox.push_back(Command::Target { fault: index as u32, begin: false }),
         }
     }

@@ -36,6 +36,13 @@ pub enum Command {
         /// Begin, or end.
         begin: bool,
     },
+    /// Run the command of this fault, or take back what it did; answered with [`Event::Planted`].
+    Hook {
+        /// Index of the fault in the profile.
+        fault: u32,
+        /// Run it, or take it back.
+        begin: bool,
+    },
     /// Send this publish now; answered with [`Event::Published`].
     Publish(Publication),
     /// Fetch this page for the audit; answered with [`Event::Fetched`].
@@ -153,7 +160,7 @@ pub enum Event<'a> {
         /// The page.
         result: Result<&'a SyncPage<'a>, SyncTrouble>,
     },
-    /// To [`Command::Plant`] and [`Command::Target`].
+    /// To [`Command::Plant`], [`Command::Target`] and [`Command::Hook`].
     Planted {
         /// Index of the fault in the profile.
         fault: u32,

@@ -3,6 +3,7 @@
 //! Everything that talks to the target is on one thread; files are written on another.
 
 mod ground;
+mod hooks;
 mod log_tail;
 mod prepare;
 mod recorder;
@@ -27,12 +28,15 @@ use crate::target::process::ProcessError;
 use crate::time::Timestamp;
 use crate::worker::conductor::Event;
 
+use hooks::Hooks;
 use log_tail::LogFollower;
 use prepare::{Prepared, prepare};
 use recorder::{Interval, Job, Recorder, Snapshot};
 use scraper::Scraper;
 use signals::Signals;
 use stage::Stage;
+
+pub use hooks::place as journals;
 
 /// Runs a profile to its report. The calling thread is the worker's until then.
 ///
@@ -65,8 +69,41 @@ async fn coordinate(
 ) -> Result<RunOutcome, RunError> {
     let clock = Clock::start();
     let mut signals = Signals::catch().map_err(RunError::internal)?;
+    let hooks = select! {
+        hooks = Hooks::prepare(&profile, options, observer) => hooks?,
+        () = signals.next() => return Err(RunError::Interrupted),
+    };
+    let outcome = play(profile, options, clock, &hooks, &mut signals, observer).await;
+    // However it has ended; and once more what could not be taken back a moment ago.
+    take_back(&hooks, &mut signals).await;
+    for line in hooks.take_lines() {
+        observer.note(&line);
+    }
+    if let Some(journal) = hooks.close() {
+        let path = journal.display();
+        observer.note(&format!("warning: not everything was taken back; the next run with --allow-exec will try: {path}"));
+    }
+    outcome
+}
+
+/// A person may not want to wait for it: what is left then is in the journal.
+async fn take_back(hooks: &Hooks, signals: &mut Signals) {
+    select! {
+        () = hooks.take_back_all() => {}
+        () = signals.next() => {}
+    }
+}
+
+async fn play(
+    profile: Arc<Profile>,
+    options: &RunOptions,
+    clock: Clock,
+    hooks: &Rc<Hooks>,
+    signals: &mut Signals,
+    observer: &mut dyn RunObserver,
+) -> Result<RunOutcome, RunError> {
     let prepared = select! {
-        prepared = prepare(Arc::clone(&profile), options, clock, observer) => prepared?,
+        prepared = prepare(Arc::clone(&profile), options, clock, hooks, observer) => prepared?,
         () = signals.next() => return Err(RunError::Interrupted),
     };
     let Prepared { ground, fleet, stage, scraper, log, mut recorder, probe, loopback } = prepared;
@@ -79,7 +116,9 @@ async fn coordinate(
         observer,
         told: IntervalRow::default(),
     };
-    course.play(&probe, &mut signals).await?;
+    course.play(&probe, signals).await?;
+    take_back(hooks, signals).await;
+    course.log_hooks();
 
     // Before anyone leaves: what an open connection has not been seen to read, it may still read.
     let truth = ground.truth().await;
@@ -117,6 +156,7 @@ async fn coordinate(
         log.finish(&stage).await;
     }
     let mut last = course.snapshot();
+    last.collected.hooks = hooks.records();
     let unwritten = fleet.line().tokens.unwritten();
     if unwritten > 0 {
         last.collected.harness.refused.insert("refresh_tokens_unwritten", unwritten);
@@ -220,8 +260,16 @@ impl Course<'_> {
         now
     }
 
+    /// What commands have said.
+    fn log_hooks(&mut self) {
+        for line in self.stage.hooks.take_lines() {
+            self.recorder.log("hook", line);
+        }
+    }
+
     /// What a person would look for in `run.log`: when a phase or a fault began, when connections were lost.
     fn log_changes(&mut self, row: &IntervalRow) {
+        self.log_hooks();
         if let Some(told) = self.stage.take_told() {
             self.recorder.log("positions", told);
         }

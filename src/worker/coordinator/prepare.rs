@@ -9,6 +9,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::ground::Ground;
+use super::hooks::Hooks;
 use super::log_tail::LogTail;
 use super::recorder::Recorder;
 use super::scraper::{Pods, Scraper};
@@ -93,6 +94,7 @@ pub(super) async fn prepare(
     profile: Arc<Profile>,
     options: &RunOptions,
     clock: Clock,
+    hooks: &Rc<Hooks>,
     observer: &mut dyn RunObserver,
 ) -> Result<Prepared, RunError> {
     let run = fresh_run_id();
@@ -156,7 +158,7 @@ pub(super) async fn prepare(
     for (endpoint, text) in (0..).zip(&looked) {
         conductor.handle(clock.now(), Event::Scraped { endpoint, text: text.as_deref() });
     }
-    let stage = Stage::new(clock, conductor, Rc::new(publisher), Rc::clone(&ground));
+    let stage = Stage::new(clock, conductor, Rc::new(publisher), Rc::clone(&ground), Rc::clone(hooks));
     let watch = Rc::new(Watch(Rc::downgrade(&stage)));
     let (clients, flush_interval) = (population.clients(), profile.client.flush_interval);
     let birth = birth(&profile, run, population, positions);
