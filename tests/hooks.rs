@@ -56,9 +56,13 @@ impl Scene {
 
     /// A fault that writes "did", and takes it back by writing "undid".
     fn fault(&self, more: &str) -> String {
-        let word = |word: &str| format!("[\"/bin/sh\", \"-c\", \"echo {word} $WAVESOAK_FAULT >> {}\"]", self.told().display());
+        let word = |word: &str| {
+            format!("[\"/bin/sh\", \"-c\", \"echo {word} $WAVESOAK_FAULT >> {}\"]", self.told().display())
+        };
         let (command, undo) = (word("did"), word("undid"));
-        format!("[[fault]]\nname = \"scale\"\nkind = \"exec\"\nat = \"1500ms\"\ncommand = {command}\nundo = {undo}\n{more}")
+        format!(
+            "[[fault]]\nname = \"scale\"\nkind = \"exec\"\nat = \"1500ms\"\ncommand = {command}\nundo = {undo}\n{more}"
+        )
     }
 
     fn told(&self) -> PathBuf {
@@ -73,7 +77,12 @@ impl Scene {
         let profile = self.path("hooks.toml");
         fs::write(&profile, text).expect("written");
         let mut command = Command::new(env!("CARGO_BIN_EXE_wavesoak"));
-        command.arg("run").arg(&profile).args(["--format", "json", "--out"]).arg(self.path("runs")).args(args);
+        command
+            .arg("run")
+            .arg(&profile)
+            .args(["--format", "json", "--out"])
+            .arg(self.path("runs"))
+            .args(args);
         command.env("XDG_STATE_HOME", self.path("state")).stdin(Stdio::null());
         command
     }
@@ -128,7 +137,10 @@ fn a_command_runs_at_its_time_and_is_taken_back_at_its_end() {
         .map(|hook| (hook["undo"].as_bool().expect("said"), hook["end"].as_str().expect("said")))
         .collect();
     assert_eq!(told, [(false, "done"), (true, "done")]);
-    assert_eq!((&summary["faults"][0]["affected"], &summary["faults"][0]["kind"]), (&1.into(), &"exec".into()));
+    assert_eq!(
+        (&summary["faults"][0]["affected"], &summary["faults"][0]["kind"]),
+        (&1.into(), &"exec".into())
+    );
     assert!(run_log(&scene).contains("hook scale: /bin/sh -c"), "{}", run_log(&scene));
     assert!(scene.journals().is_empty(), "nothing is left to do");
 }
@@ -209,7 +221,10 @@ fn a_command_that_fails_or_hangs_leaves_the_run_inconclusive() {
         })
         .collect();
     ends.sort_unstable();
-    assert_eq!(ends, [("bad", "failed", Some(7)), ("none", "not_started", None), ("slow", "timed_out", None)]);
+    assert_eq!(
+        ends,
+        [("bad", "failed", Some(7)), ("none", "not_started", None), ("slow", "timed_out", None)]
+    );
     let objectives = summary["objectives"].as_array().expect("a list");
     let hooks = objectives.iter().find(|objective| objective["name"] == "hooks").expect("it is judged");
     assert_eq!(hooks["outcome"], "inconclusive");

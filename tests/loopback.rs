@@ -414,7 +414,8 @@ fn the_reasons_in_the_servers_log_are_held_against_what_clients_saw() {
     let place = tempfile::tempdir().expect("a place");
     let path = place.path().join("pods.log");
     fs::write(&path, "{\"event\":\"ws.fanout_failed\"}\nof another day\n").expect("written");
-    let text = SMALL.replace("[target.embedded]", &format!("[target]\nlog_file = {path:?}\n[target.embedded]"));
+    let text =
+        SMALL.replace("[target.embedded]", &format!("[target]\nlog_file = {path:?}\n[target.embedded]"));
     let run = Run::of(&format!("{text}{LOGGED}"));
     let server = &run.summary().server;
     let log = server.log.as_ref().expect("a log is read");
@@ -432,7 +433,8 @@ fn the_reasons_in_the_servers_log_are_held_against_what_clients_saw() {
     assert_eq!(log.lines, written - 2, "what was there before is not of this run");
     assert!(log.fanout_failed_total() > 0, "{log:?}");
     assert_eq!(Some(log.fanout_failed_total()), server.fanout_failed, "as the target itself knows");
-    let findings = run.files().into_iter().find(|(path, _)| path.ends_with("findings.jsonl")).expect("findings").1;
+    let findings =
+        run.files().into_iter().find(|(path, _)| path.ends_with("findings.jsonl")).expect("findings").1;
     let told = findings.lines().filter(|line| line.contains("\"kind\":\"fanout_failed\"")).count() as u64;
     assert_eq!(told, log.fanout_failed_total());
     assert!(findings.contains("\"server_name\":\"pod-"), "{findings}");
@@ -449,7 +451,8 @@ fn a_log_that_cannot_be_read_is_refused_before_anybody_starts() {
 
 #[test]
 fn connections_that_the_gauge_never_lets_go_of_are_leaked_and_a_clean_run_leaks_none() {
-    let scraped = SMALL.replace("[target.embedded]", "[target]\nscrape_interval = \"500ms\"\n[target.embedded]");
+    let scraped =
+        SMALL.replace("[target.embedded]", "[target]\nscrape_interval = \"500ms\"\n[target.embedded]");
     let run = Run::of(&scraped);
     let server = &run.summary().server;
     assert_eq!((server.connections_unstable, server.connections_leaked), (Some(0), Some(0)), "{server:?}");

@@ -201,7 +201,8 @@ impl LogReader {
             "ws.fanout_failed" => {
                 let name = pod.as_deref().unwrap_or("unknown");
                 *bounded(&mut self.counts.fanout_failed, name) += 1;
-                let client = self.clients.get(&session).or_else(|| self.ended.get(&session).map(|(client, _)| client));
+                let client =
+                    self.clients.get(&session).or_else(|| self.ended.get(&session).map(|(client, _)| client));
                 if let (Some(&client), Some(text)) = (client, text) {
                     words.push(Word { kind: "fanout_failed", client, session: text.into(), pod });
                 }
@@ -271,7 +272,9 @@ mod tests {
     }
 
     fn gone(session: &str, reason: &str) -> String {
-        format!("{{\"event\":\"ws.disconnect\",\"reason\":\"{reason}\",\"session_id\":\"{session}\",\"pod\":2}}\n")
+        format!(
+            "{{\"event\":\"ws.disconnect\",\"reason\":\"{reason}\",\"session_id\":\"{session}\",\"pod\":2}}\n"
+        )
     }
 
     const NOW: Timestamp = Timestamp::from_secs(100);
@@ -293,7 +296,8 @@ mod tests {
         };
         assert_eq!(words, [wanted]);
         let counts = log.collected();
-        let of = |reason: &str| counts.disconnects[reason].iter().map(|(seen, n)| (seen.as_str(), *n)).collect();
+        let of =
+            |reason: &str| counts.disconnects[reason].iter().map(|(seen, n)| (seen.as_str(), *n)).collect();
         let pings: Vec<(&str, u64)> = of("ping_timeout");
         assert_eq!(pings, [("ping_timeout", 1), ("reset", 1), ("unknown", 1)]);
         let others: Vec<(&str, u64)> = of("client_gone");
@@ -335,7 +339,10 @@ mod tests {
             + &line(",\"session_id\":\"x\"");
         let words = log.read(NOW, &piece(&text), false);
         assert_eq!(words.len(), 1);
-        assert_eq!((words[0].kind, words[0].client, words[0].pod.as_deref()), ("fanout_failed", 1, Some("pod-3")));
+        assert_eq!(
+            (words[0].kind, words[0].client, words[0].pod.as_deref()),
+            ("fanout_failed", 1, Some("pod-3"))
+        );
         let counts = log.collected();
         assert_eq!((counts.fanout_failed["pod-3"], counts.fanout_failed["unknown"]), (2, 1));
         assert_eq!(counts.fanout_failed_total(), 3);

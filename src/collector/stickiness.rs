@@ -112,7 +112,8 @@ struct Counts {
 
 impl Sessions {
     pub(super) fn new(clients: u32) -> Self {
-        let none = || Counts { upgrades: 0, told: 0, moved: 0, lost: 0, short: 0, unjudged: 0, lives: [0; BUCKETS] };
+        let none =
+            || Counts { upgrades: 0, told: 0, moved: 0, lost: 0, short: 0, unjudged: 0, lives: [0; BUCKETS] };
         Self {
             clients: vec![Client::default(); clients as usize],
             pods: Vec::new(),
@@ -173,7 +174,8 @@ impl Sessions {
             },
             moved: (told > 0).then(|| sum(|counts| counts.moved)),
             short_lived: sum(|counts| counts.short),
-            unjudged: sum(|counts| counts.unjudged) + self.clients.iter().filter(|client| young(client)).count() as u64,
+            unjudged: sum(|counts| counts.unjudged)
+                + self.clients.iter().filter(|client| young(client)).count() as u64,
             after_refresh,
             otherwise,
         }
@@ -253,9 +255,8 @@ fn infer(lives: &[u64], upgrades: u64) -> Option<Range<usize>> {
 fn cluster(lives: &[u64]) -> Option<Range<usize>> {
     let total: u64 = lives.iter().sum();
     let window = |from: usize| from..(from + (from / 5).max(5)).min(lives.len());
-    let densest = (0..lives.len()).max_by_key(|&from| {
-        (lives[window(from)].iter().sum::<u64>(), std::cmp::Reverse(from))
-    })?;
+    let densest = (0..lives.len())
+        .max_by_key(|&from| (lives[window(from)].iter().sum::<u64>(), std::cmp::Reverse(from)))?;
     let Range { mut start, mut end } = window(densest);
     let widest = (densest / 2).max(15);
     let near = 5;
@@ -325,7 +326,10 @@ mod tests {
             assert_eq!(bench.lives(client, millis, cause).is_some(), lost, "{client}");
         }
         let told = bench.collected();
-        assert_eq!((told.upgrades, told.upgrades_lost, told.moved, told.short_lived), (6, Some(2), Some(5), 3));
+        assert_eq!(
+            (told.upgrades, told.upgrades_lost, told.moved, told.short_lived),
+            (6, Some(2), Some(5), 3)
+        );
         assert_eq!(told.inferred_from, Some(Evidence::Pods));
     }
 
@@ -338,11 +342,18 @@ mod tests {
         for fact in [by(true, "a"), hello.clone(), by(false, "a")] {
             bench.sessions.observe(bench.now, 1, &fact);
         }
-        assert_eq!(bench.sessions.observe(bench.now + Duration::from_secs(1), 1, &end), None, "no sync before it");
+        assert_eq!(
+            bench.sessions.observe(bench.now + Duration::from_secs(1), 1, &end),
+            None,
+            "no sync before it"
+        );
         for fact in [by(true, "b"), hello, by(false, "b")] {
             bench.sessions.observe(bench.now, 1, &fact);
         }
-        assert!(bench.sessions.observe(bench.now + Duration::from_secs(1), 1, &end).is_some(), "the bridge came late");
+        assert!(
+            bench.sessions.observe(bench.now + Duration::from_secs(1), 1, &end).is_some(),
+            "the bridge came late"
+        );
         assert_eq!(bench.collected().inferred_from, Some(Evidence::Pods));
     }
 

@@ -18,7 +18,10 @@ impl Cookies {
 
     /// The value of the cookie of this name.
     pub fn value(&self, name: &str) -> Option<&str> {
-        self.pairs().filter_map(|pair| pair.split_once('=')).find(|(own, _)| *own == name).map(|(_, value)| value)
+        self.pairs()
+            .filter_map(|pair| pair.split_once('='))
+            .find(|(own, _)| *own == name)
+            .map(|(_, value)| value)
     }
 
     /// Takes in the value of a `Set-Cookie` header.

@@ -102,7 +102,8 @@ impl Route {
         let known = target.resolve.iter().map(|text| KnownAddress::parse(text).ok_or_else(|| odd(text)));
         let from = target.local_addresses.iter().map(|text| text.parse().map_err(|_| odd(text)));
         let pod_header = target.pod_header.as_ref();
-        let pod_header = pod_header.map(|name| HeaderName::from_bytes(name.as_bytes()).map_err(|_| odd(name)));
+        let pod_header =
+            pod_header.map(|name| HeaderName::from_bytes(name.as_bytes()).map_err(|_| odd(name)));
         let proxy = target.proxy.as_ref().map(|url| Proxy::parse(url).ok_or_else(|| odd(url)));
         Ok(Self {
             tls,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::quantity::{Rate, Share};
 use super::{
     Arrivals, Audit, Auth, AuthMode, Balancer, BalancerMode, BridgeOrder, Client, ClientStart, Comparison,
-    Drain, Embedded, Family, Limit, LimitUnit, Limits, Objective, Payload, Population, Reporting, Sessions, Sticky,
-    Stop, StopCondition, Target, TenantShares, Traffic, TrafficStart,
+    Drain, Embedded, Family, Limit, LimitUnit, Limits, Objective, Payload, Population, Reporting, Sessions,
+    Sticky, Stop, StopCondition, Target, TenantShares, Traffic, TrafficStart,
 };
 
 /// `seed`

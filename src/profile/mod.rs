@@ -32,7 +32,8 @@ use quantity::{Rate, Share};
 pub use builtin::{Builtin, builtin, builtins, reference};
 pub use error::{Problem, ProfileError, Why};
 pub use fault::{
-    Coordinates, Delivery, Events, Exec, Fault, FaultKind, How, Line, Metrics, Publish, Strange, Stream, Sync, Who,
+    Coordinates, Delivery, Events, Exec, Fault, FaultKind, How, Line, Metrics, Publish, Strange, Stream,
+    Sync, Who,
 };
 pub use known::KnownAddress;
 pub use load::{Loaded, Warning, parse};

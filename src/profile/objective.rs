@@ -61,7 +61,9 @@ impl Subject {
     pub fn unit(self) -> LimitUnit {
         match self {
             Self::Live | Self::Acknowledged => LimitUnit::Share,
-            Self::Count { .. } | Self::Server(_) | Self::UpgradesLost | Self::WorstTenant(_) => LimitUnit::Count,
+            Self::Count { .. } | Self::Server(_) | Self::UpgradesLost | Self::WorstTenant(_) => {
+                LimitUnit::Count
+            }
             Self::Latency(..) | Self::WorstTenantLatency(..) => LimitUnit::Micros,
         }
     }

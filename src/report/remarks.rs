@@ -73,7 +73,9 @@ fn not_sticky(collected: &Collected) -> Option<String> {
     let lost = told.upgrades_lost.filter(|&lost| lost > 0)?;
     let share = |part: Part| part.lost.unwrap_or(0) as f64 / part.upgrades.max(1) as f64;
     let seen = match told.inferred_from {
-        Some(Evidence::Pods) => "they reached another pod than the sync before them, and ended within seconds",
+        Some(Evidence::Pods) => {
+            "they reached another pod than the sync before them, and ended within seconds"
+        }
         _ => "they ended within seconds, all at about one age, while others live on",
     };
     if share(told.after_refresh) >= BREAKS && share(told.otherwise) <= KEEPS {

@@ -338,8 +338,10 @@ fn stickiness(summary: &Summary) -> Section {
             None => "nothing",
             Some(Evidence::Pods) => "the pods that answered",
             Some(Evidence::Lifetimes) => "how long connections lived",
-            Some(Evidence::PodsAndLifetimes) => "the pods that answered, and where they are not known how long \
-                                                 connections lived",
+            Some(Evidence::PodsAndLifetimes) => {
+                "the pods that answered, and where they are not known how long \
+                                                 connections lived"
+            }
         };
         let moved = told.moved.map_or_else(String::new, |moved| {
             format!(" {} reached another pod than the sync before them.", grouped(moved))
@@ -416,7 +418,8 @@ fn server(summary: &Summary) -> Section {
     )];
     if let Some(log) = &server.log {
         let reasons = log.disconnects.iter().map(|(reason, seen)| {
-            let seen: Vec<String> = seen.iter().map(|(name, count)| format!("{name} {}", grouped(*count))).collect();
+            let seen: Vec<String> =
+                seen.iter().map(|(name, count)| format!("{name} {}", grouped(*count))).collect();
             format!("{reason} (seen as {})", seen.join(", "))
         });
         let pods = log.fanout_failed.iter().map(|(pod, count)| format!("{pod} {}", grouped(*count)));

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{RunInfo, remarks};
 use crate::collector::collected::{
-    self, Clients, Collected, Deliveries, Distribution, FaultRecord, Hold, HookRecord, Metric, Publishes, Reconnects,
-    ServerLog, Stickiness, Tokens, WsConnections,
+    self, Clients, Collected, Deliveries, Distribution, FaultRecord, Hold, HookRecord, Metric, Publishes,
+    Reconnects, ServerLog, Stickiness, Tokens, WsConnections,
 };
 use crate::profile::Profile;
 use crate::verdict::{Judged, Outcome, Verdict};

@@ -198,7 +198,9 @@ impl Faults {
     /// Point: a stream of this pod ends. Does it stay in the gauge?
     pub(super) fn on_end(&self, pod: u32) -> Option<FaultIx> {
         self.active().find_map(|(at, planted)| match planted.fault.kind {
-            PlantedKind::Metrics { pod: own, verb: Metrics::Leak } if own.is_none_or(|own| own == pod) => Some(at),
+            PlantedKind::Metrics { pod: own, verb: Metrics::Leak } if own.is_none_or(|own| own == pod) => {
+                Some(at)
+            }
             _ => None,
         })
     }

@@ -488,10 +488,22 @@ fn what_the_server_does_not_show_is_not_zero() {
             Failed,
             Failed,
         ),
-        case("sessions missing", |_, c| c.stickiness.upgrades_lost = Some(1), "upgrades_lost", Failed, Failed)
-            .with("upgrades_lost", exactly(0.0)),
-        case("ends that prove nothing", |_, c| c.stickiness.short_lived = 3, "upgrades_lost", Inconclusive, Inconclusive)
-            .with("upgrades_lost", exactly(0.0)),
+        case(
+            "sessions missing",
+            |_, c| c.stickiness.upgrades_lost = Some(1),
+            "upgrades_lost",
+            Failed,
+            Failed,
+        )
+        .with("upgrades_lost", exactly(0.0)),
+        case(
+            "ends that prove nothing",
+            |_, c| c.stickiness.short_lived = 3,
+            "upgrades_lost",
+            Inconclusive,
+            Inconclusive,
+        )
+        .with("upgrades_lost", exactly(0.0)),
         case("no log of the server", good, "fanout_failed", Inconclusive, Inconclusive)
             .with("fanout_failed", exactly(0.0)),
     ]);

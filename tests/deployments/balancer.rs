@@ -255,7 +255,9 @@ impl OnePort {
 
 impl Balancer for OnePort {
     fn command(&self, port: u16, place: &Path) -> Command {
-        let mut http = String::from("  map $http_upgrade $connection_upgrade { default upgrade; '' ''; }\n  upstream pods {\n    ip_hash;\n");
+        let mut http = String::from(
+            "  map $http_upgrade $connection_upgrade { default upgrade; '' ''; }\n  upstream pods {\n    ip_hash;\n",
+        );
         for address in &self.0 {
             let _ = writeln!(http, "    server {address};");
         }

@@ -6,8 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use wavesoak::profile::BalancerMode;
-use wavesoak::target::{Config, Truth};
 use wavesoak::target::process::{Embedded, SpawnOptions};
+use wavesoak::target::{Config, Truth};
 
 pub(crate) const EXE: &str = env!("CARGO_BIN_EXE_wavesoak");
 

@@ -127,7 +127,9 @@ const VARIANTS: [Variant; 9] = [
     ("HAProxy, source", |pods| Haproxy::new(pods).choosing("balance source").start(), true),
     (
         "HAProxy, cookie insert",
-        |pods| Haproxy::new(pods).choosing("balance roundrobin\n  cookie POD insert indirect nocache").start(),
+        |pods| {
+            Haproxy::new(pods).choosing("balance roundrobin\n  cookie POD insert indirect nocache").start()
+        },
         true,
     ),
 ];
@@ -147,7 +149,8 @@ impl Others {
                 while !stop.load(Ordering::Relaxed) {
                     // Whatever comes of it: it has taken its turn.
                     if let Ok(mut socket) = TcpStream::connect(("127.0.0.1", port)) {
-                        let _ = socket.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+                        let _ =
+                            socket.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
                         let _ = socket.read_to_end(&mut Vec::new());
                     }
                     std::thread::sleep(Duration::from_millis(3));
@@ -169,16 +172,15 @@ impl Drop for Others {
 /// One balancer with and without the pods told; rows of a table.
 fn compare(&(name, start, sticky): &Variant, clients: u64, table: &mut String) {
     let by_cookie = name.contains("cookie");
-    let tellings: [(&[&str], Evidence); 2] = [
-        (if by_cookie { &TOLD_BY_COOKIE } else { &TOLD }, Evidence::Pods),
-        (&UNTOLD, Evidence::Lifetimes),
-    ];
+    let tellings: [(&[&str], Evidence); 2] =
+        [(if by_cookie { &TOLD_BY_COOKIE } else { &TOLD }, Evidence::Pods), (&UNTOLD, Evidence::Lifetimes)];
     for (set, evidence) in tellings {
         let pods = pods();
         let balancer = start(&pods);
         let _others = Others::begin(balancer.port());
         let told = play(&balancer, &pods, &profile(clients, 13, if sticky { RESETS } else { "" }), set);
-        let reported = told.reported.upgrades_lost.map_or_else(|| "unknown".to_owned(), |lost| lost.to_string());
+        let reported =
+            told.reported.upgrades_lost.map_or_else(|| "unknown".to_owned(), |lost| lost.to_string());
         let _ = writeln!(table, "| {name} | {evidence:?} | {} | {} | {reported} |", told.upgrades, told.lost);
         eprintln!("{}", table.lines().next_back().unwrap_or_default());
         assert_exact(&told, evidence);
@@ -209,9 +211,11 @@ fn upgrades_lost_to_a_missing_session_are_counted_as_the_pods_count_them_whateve
 }
 
 #[test]
-#[ignore = "two minutes a balancer: cargo test --release --test deployments thousand -- --ignored --nocapture"]
+#[ignore = "six minutes: cargo test --test deployments thousand -- --ignored --nocapture"]
 fn over_a_thousand_upgrades_the_share_of_the_lost_is_the_pods_own() {
-    let mut table = "| balancer | evidence | upgrades | lost (truth) | lost (reported) |\n|---|---|---:|---:|---:|\n".to_owned();
+    let mut table =
+        "| balancer | evidence | upgrades | lost (truth) | lost (reported) |\n|---|---|---:|---:|---:|\n"
+            .to_owned();
     for variant in &VARIANTS {
         compare(variant, 520, &mut table);
     }

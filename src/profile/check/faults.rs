@@ -5,7 +5,8 @@ use crate::plan::Population;
 use super::super::error::Why;
 use super::super::quantity::{Share, Written as _};
 use super::super::{
-    BalancerMode, Coordinates, Delivery, Events, Exec, Fault, FaultKind, Line, Metrics, Publish, Stream, Sync, Who,
+    BalancerMode, Coordinates, Delivery, Events, Exec, Fault, FaultKind, Line, Metrics, Publish, Stream,
+    Sync, Who,
 };
 use super::{MANY, Rules, course};
 
@@ -31,7 +32,12 @@ impl Rules<'_> {
         for (key, words, needed) in [("command", &exec.command, true), ("undo", &exec.undo, false)] {
             let there = words.first().is_some_and(|program| !program.trim().is_empty());
             let readable = !words.iter().any(|word| word.contains('\0'));
-            self.require((there || !needed && words.is_empty()) && readable, &path.key(key), words, Why::NoCommand);
+            self.require(
+                (there || !needed && words.is_empty()) && readable,
+                &path.key(key),
+                words,
+                Why::NoCommand,
+            );
             let one = !exec.shell || words.len() <= 1;
             self.require(one, &path.key(key), words, Why::OneLine);
         }

@@ -101,7 +101,11 @@ impl FaultKind {
     pub fn ends_connections(&self) -> bool {
         match self {
             Self::Line(_, line) => !matches!(line, Line::SlowReader(_)),
-            Self::PodKill(_) | Self::IdleTimeout(_) | Self::RejectTokens(_) | Self::Stream(..) | Self::Exec(_) => true,
+            Self::PodKill(_)
+            | Self::IdleTimeout(_)
+            | Self::RejectTokens(_)
+            | Self::Stream(..)
+            | Self::Exec(_) => true,
             Self::RefusePublishes
             | Self::Delivery(..)
             | Self::Publish(..)

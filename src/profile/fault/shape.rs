@@ -8,8 +8,8 @@ use super::super::error::{Problem, Why};
 use super::super::quantity::{self, Share};
 use super::super::shape::Text;
 use super::{
-    Coordinates, Delivery, Events, Exec, Fault, FaultKind, How, Line, Metrics, NAMES, Publish, Strange, Stream,
-    Sync, Who, name,
+    Coordinates, Delivery, Events, Exec, Fault, FaultKind, How, Line, Metrics, NAMES, Publish, Strange,
+    Stream, Sync, Who, name,
 };
 
 /// The keys of all kinds together.
@@ -412,10 +412,13 @@ impl Keys<'_> {
     }
 
     fn exec(&mut self) -> Option<Exec> {
-        let command = self.needed("command", "command = [\"kubectl\", \"rollout\", \"restart\", \"deployment/scaiwave\"]", |keys| {
-            keys.command.take()
-        });
-        let undo = self.needed("undo", "undo = [], where there is nothing to take back", |keys| keys.undo.take());
+        let command = self.needed(
+            "command",
+            "command = [\"kubectl\", \"rollout\", \"restart\", \"deployment/scaiwave\"]",
+            |keys| keys.command.take(),
+        );
+        let undo =
+            self.needed("undo", "undo = [], where there is nothing to take back", |keys| keys.undo.take());
         let shell = self.flag("shell", |keys| keys.shell.take());
         let timeout = self.optional("timeout", |keys| keys.timeout.take()).unwrap_or(EXEC_TIMEOUT);
         Some(Exec { command: command?, undo: undo?, shell, timeout })

@@ -4,8 +4,8 @@ use toml::Value;
 
 use super::super::nearest::nearest;
 use super::super::{
-    Arrivals, AuthMode, BalancerMode, BridgeOrder, ClientStart, Family, How, Sessions, Sticky, StopCondition, Strange,
-    TenantShares, TrafficStart,
+    Arrivals, AuthMode, BalancerMode, BridgeOrder, ClientStart, Family, How, Sessions, Sticky, StopCondition,
+    Strange, TenantShares, TrafficStart,
 };
 use super::number::decimal;
 use super::{Quantity, QuantityError, Share, Written};

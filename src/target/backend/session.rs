@@ -79,7 +79,11 @@ mod tests {
         sync_on(&mut backend, 1, "anna");
         open_on(&mut backend, 1, "anna", 3, 3);
         backend.tick(at(60));
-        assert_eq!(dropped(&mut backend), 0, "the session went along with the sync, and the older stream was accepted");
+        assert_eq!(
+            dropped(&mut backend),
+            0,
+            "the session went along with the sync, and the older stream was accepted"
+        );
     }
 
     #[test]

@@ -215,7 +215,9 @@ mod tests {
         }
         let gauge = |backend: &mut Backend, pod| {
             let text = backend.metrics_text(pod).expect("it is up");
-            text.lines().find(|line| line.starts_with("scaiwave_ws_connections{")).map(|line| line.ends_with(" 1"))
+            text.lines()
+                .find(|line| line.starts_with("scaiwave_ws_connections{"))
+                .map(|line| line.ends_with(" 1"))
         };
         assert_eq!((gauge(&mut backend, 0), gauge(&mut backend, 1)), (Some(true), Some(false)));
         assert_eq!(backend.truth().count(Deed::ConnectionLeaked), 1);

@@ -110,7 +110,9 @@ impl LogTail {
         // What was written to the old file before it was put away comes first.
         let at_end = open.len() == self.at;
         match std::fs::metadata(&self.path) {
-            Ok(named) if at_end && (named.dev(), named.ino()) != (open.dev(), open.ino()) => self.begin_anew(),
+            Ok(named) if at_end && (named.dev(), named.ino()) != (open.dev(), open.ino()) => {
+                self.begin_anew()
+            }
             _ => Ok(()),
         }
     }

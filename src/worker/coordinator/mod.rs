@@ -81,7 +81,9 @@ async fn coordinate(
     }
     if let Some(journal) = hooks.close() {
         let path = journal.display();
-        observer.note(&format!("warning: not everything was taken back; the next run with --allow-exec will try: {path}"));
+        observer.note(&format!(
+            "warning: not everything was taken back; the next run with --allow-exec will try: {path}"
+        ));
     }
     outcome
 }

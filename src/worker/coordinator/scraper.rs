@@ -39,7 +39,8 @@ impl Pods {
         let mut pods = Self { names: Vec::new(), origins: Vec::new(), endpoints: Vec::new() };
         for name in names {
             // Without an address it stays what it is: the first look tells what is wrong.
-            let each = if behind_balancer || name.resolve().await.is_err() { Vec::new() } else { name.each() };
+            let each =
+                if behind_balancer || name.resolve().await.is_err() { Vec::new() } else { name.each() };
             if each.is_empty() {
                 pods.origins.push(None);
                 pods.endpoints.push(name);
@@ -76,7 +77,8 @@ impl Scraper {
     pub(super) fn new(clock: Clock, agent: HeaderValue, pods: Pods, endpoints: &[Rc<Endpoint>]) -> Self {
         let metrics = pods.endpoints.into_iter().zip(pods.origins);
         let metrics = metrics.map(|(endpoint, origin)| Place::new(endpoint, "", origin)).collect();
-        let health = endpoints.iter().map(|endpoint| Place::new(Rc::clone(endpoint), api::HEALTH, None)).collect();
+        let health =
+            endpoints.iter().map(|endpoint| Place::new(Rc::clone(endpoint), api::HEALTH, None)).collect();
         let next_lookup = Cell::new(clock.now() + LOOKUP);
         Self { clock, agent, names: pods.names, metrics: RefCell::new(metrics), health, next_lookup }
     }
@@ -112,7 +114,8 @@ impl Scraper {
     }
 
     async fn look_up(&self, stage: &Rc<Stage>) {
-        let unnamed = self.metrics.borrow().iter().filter(|place| place.origin.is_none()).cloned().collect::<Vec<_>>();
+        let unnamed =
+            self.metrics.borrow().iter().filter(|place| place.origin.is_none()).cloned().collect::<Vec<_>>();
         for place in unnamed.iter().chain(&self.health) {
             // The old addresses stay: whether they are still good, the next connection will tell.
             let _ = place.endpoint.resolve().await;

@@ -80,7 +80,8 @@ impl Journal {
         DirBuilder::new().recursive(true).mode(0o700).create(place).map_err(broken)?;
         let mut file = tempfile::Builder::new();
         let file = file.prefix("run-").suffix(".jsonl").permissions(fs::Permissions::from_mode(0o600));
-        let (file, path) = file.tempfile_in(place).map_err(broken)?.keep().map_err(|error| broken(error.error))?;
+        let (file, path) =
+            file.tempfile_in(place).map_err(broken)?.keep().map_err(|error| broken(error.error))?;
         file.try_lock().map_err(|error| broken(io::Error::other(error)))?;
         Ok(Self { path, file, entries: Vec::new() })
     }

@@ -135,7 +135,10 @@ impl Hooks {
                 }
             }
             let journal = self.journal.borrow();
-            let still = journal.as_ref().and_then(|journal| journal.open().next()).is_some_and(|(at, _)| at == newest);
+            let still = journal
+                .as_ref()
+                .and_then(|journal| journal.open().next())
+                .is_some_and(|(at, _)| at == newest);
             // What cannot be taken back stays in the journal, and the ones before it stay with it: their order matters.
             if still || !taken {
                 break;
@@ -215,7 +218,13 @@ impl Hooks {
     }
 
     fn keep(&self, hook: &Hook, argv: &[String], undo: bool, ran: &Ran) {
-        self.say(format!("{}: {}{} {}", hook.fault, if undo { "undo: " } else { "" }, shown(argv), told(ran)));
+        self.say(format!(
+            "{}: {}{} {}",
+            hook.fault,
+            if undo { "undo: " } else { "" },
+            shown(argv),
+            told(ran)
+        ));
         for line in String::from_utf8_lossy(&ran.output).lines() {
             self.say(format!("{}: | {line}", hook.fault));
         }
@@ -257,7 +266,9 @@ async fn take_back_what_is_left(
                 }
                 return Err(RunError::preflight(left));
             }
-            observer.note(&format!("taking back \"{fault}\", which a killed run of {profile} has left behind: {shown}"));
+            observer.note(&format!(
+                "taking back \"{fault}\", which a killed run of {profile} has left behind: {shown}"
+            ));
             let names = [("WAVESOAK_PROFILE", profile.as_str()), ("WAVESOAK_FAULT", fault.as_str())];
             let ran = run(&argv, timeout, &names).await;
             for line in String::from_utf8_lossy(&ran.output).lines().take(20) {
@@ -289,7 +300,8 @@ fn told(ran: &Ran) -> String {
 
 fn shown(argv: &[String]) -> String {
     let word = |word: &String| {
-        let plain = !word.is_empty() && !word.contains(|letter: char| letter.is_whitespace() || "'\"\\$`".contains(letter));
+        let plain = !word.is_empty()
+            && !word.contains(|letter: char| letter.is_whitespace() || "'\"\\$`".contains(letter));
         if plain { word.clone() } else { format!("{word:?}") }
     };
     argv.iter().map(word).collect::<Vec<_>>().join(" ")

@@ -33,7 +33,10 @@ pub(super) struct Ran {
 }
 
 /// Runs it to its end; one that takes longer than `patience` is killed, with all that it has started in its process group.
-#[expect(clippy::disallowed_methods, reason = "what a command takes is measured, and has nothing to do with the plan")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what a command takes is measured, and has nothing to do with the plan"
+)]
 pub(super) async fn run(argv: &[String], patience: Duration, names: &[(&str, &str)]) -> Ran {
     let began = Instant::now();
     let mut ran = Ran {
@@ -176,14 +179,18 @@ mod tests {
         // Killed, and perhaps not yet buried by whoever inherited it.
         let alive = || rustix::process::test_kill_process(pid).is_ok();
         #[expect(clippy::disallowed_methods, reason = "a process of ours, which is about to go")]
-        let stat = || std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+        let stat =
+            || std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
         assert!(!alive() || stat().contains(") Z "), "{}", stat());
     }
 
     #[test]
     fn output_without_end_is_bounded_and_whoever_holds_it_open_is_not_waited_for() {
         let loud = ran("head -c 100000 /dev/zero", LONG);
-        assert_eq!((loud.output.len(), loud.unkept, loud.end), (OUTPUT_MAX, 100_000 - OUTPUT_MAX as u64, HookEnd::Done));
+        assert_eq!(
+            (loud.output.len(), loud.unkept, loud.end),
+            (OUTPUT_MAX, 100_000 - OUTPUT_MAX as u64, HookEnd::Done)
+        );
         let left = ran("sleep 5 & echo here", LONG);
         assert_eq!((left.end, left.output), (HookEnd::Done, b"here\n".to_vec()));
     }
