@@ -5,8 +5,6 @@
 //! place belongs to the user and not to a run's output, for the next run may write elsewhere:
 //! `$XDG_STATE_HOME/wavesoak/hooks`, else `$HOME/.local/state/wavesoak/hooks`.
 
-#![expect(clippy::disallowed_methods, reason = "the journal is a file")]
-
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -217,6 +215,7 @@ fn entries(text: &str) -> Vec<(Entry, bool)> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the journal is a file")]
 mod tests {
     use super::*;
 
