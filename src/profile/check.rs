@@ -382,7 +382,7 @@ impl Rules<'_> {
                 LimitUnit::Count => Why::NotACount,
             };
             self.require(subject.unit() == objective.limit.unit, &key, &objective.limit, why);
-            let absent = matches!(subject, Subject::Server(_));
+            let absent = matches!(subject, Subject::Server(_) | Subject::UpgradesLost);
             self.require(absent || !objective.limit.if_exposed, &key, &objective.limit, Why::AlwaysExposed);
         }
     }

@@ -406,8 +406,8 @@ fn server(summary: &Summary) -> Section {
     let connections = &server.ws_connections;
     let mut lines = vec![format!(
         "scaiwave_ws_messages_dropped_total: {}{bound}. scaiwave_ws_connections: {} before, {} at most, {} after. \
-         ws.fanout_failed: {}. Connections that it should not show: {} after everybody had left; off by more than 1 % in \
-         quiet, twice running or more: {} looks.",
+         ws.fanout_failed: {}. Connections that it still showed when everybody had left: {}; looks in quiet at \
+         which it was off by more than 1 %, twice running or more: {}.",
         exposed(server.messages_dropped_total),
         exposed(connections.before),
         exposed(connections.peak),

@@ -575,6 +575,9 @@ mod tests {
             "kind = 'metrics'\nat = '3s'\nshow = 'reset'\npod = 1",
             "kind = 'metrics'\nat = '3s'\nshow = 'wrong'\nmore = 3\nduration = '9s'",
             "kind = 'metrics'\nat = '3s'\nshow = 'absent'",
+            "kind = 'metrics'\nat = '3s'\nshow = 'leak'",
+            "kind = 'exec'\nat = '3s'\ncommand = ['a', 'b c']\nundo = []",
+            "kind = 'exec'\nat = '3s'\nduration = '9s'\ncommand = ['a']\nundo = ['b']\nshell = true\ntimeout = '5s'",
         ] {
             let fault = resolved(text).unwrap_or_else(|problems| panic!("{text}: {problems:?}"));
             let written = toml::to_string(&FaultShape::of(&fault)).unwrap();
@@ -586,7 +589,8 @@ mod tests {
     fn every_name_is_the_name_of_its_kind() {
         for name in NAMES {
             let all = "at = '1s'\nshare = '1%'\ntimeout = '1s'\nby = '1s'\nback = 1\nto = 1\ncode = 4001\n\
-                       how = 'fin'\nframe = 'binary'\nstatus = 500\nkeep = 1\nshow = 'missing'";
+                       how = 'fin'\nframe = 'binary'\nstatus = 500\nkeep = 1\nshow = 'missing'\ncommand = ['true']\n\
+                       undo = []";
             let shape: FaultShape = toml::from_str(&format!("kind = '{name}'\n{all}")).unwrap();
             assert_eq!(shape.resolve("", str::to_owned, &mut Vec::new()).unwrap().kind.name(), name);
         }

@@ -2,7 +2,8 @@
 //!
 //! Seed: without sticky sessions the upgrade reaches a pod that does not have the session, and the connection drops within
 //! seconds. Which request makes a session is documented nowhere; here (ours) it is a sync, on the pod that it reaches, and
-//! there is one for each identity: the next sync takes it along. That fits the documented order, in which every attempt
+//! there is one for each identity: the next sync takes it along, whoever sends it (the harness's audit asks with its
+//! clients' tokens too). That fits the documented order, in which every attempt
 //! syncs first. A stream of an identity without any session makes one. What ends of a missing session ends by FIN, without
 //! a close frame: the page names codes for other symptoms, and none for this one.
 
