@@ -74,8 +74,10 @@ async fn coordinate(
         () = signals.next() => return Err(RunError::Interrupted),
     };
     let outcome = play(profile, options, clock, &hooks, &mut signals, observer).await;
-    // However it has ended; and once more what could not be taken back a moment ago.
-    take_back(&hooks, &mut signals).await;
+    if outcome.is_err() {
+        // Whatever has broken, a run that came to its report has seen to it before.
+        take_back(&hooks, &mut signals).await;
+    }
     for line in hooks.take_lines() {
         observer.note(&line);
     }
