@@ -136,6 +136,7 @@ fn population(clients: u32) -> Population {
         members_per_room: 50,
         rooms_per_tenant: None,
         rooms_per_client: 2,
+        ..profile::Population::default()
     })
 }
 

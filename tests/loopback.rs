@@ -88,6 +88,7 @@ impl Run {
             out: place.to_owned(),
             shared: false,
             exe: PathBuf::from(EXE),
+            cleanup: false,
             profile_toml: loaded.profile.to_toml(),
         };
         let mut notes = Notes::default();

@@ -122,6 +122,7 @@ mod tests {
             members_per_room: members,
             rooms_per_tenant: None,
             rooms_per_client: per_client,
+            ..profile::Population::default()
         })
     }
 

@@ -152,6 +152,11 @@ pub enum Why {
     #[error("times {clients} clients is more than {most} memberships: lower one of them")]
     TooManyMemberships { clients: u32, most: u32 },
 
+    #[error("is for a deployment: name it in target.url, or leave it out")]
+    NoDeployment,
+    #[error("is for rooms that are made, and population.rooms names existing ones: leave it out")]
+    NothingIsMade,
+
     // Phases.
     #[error("is missing: a run needs at least one [[phase]], as in duration = \"30s\", clients = \"100%\"")]
     NoPhases,

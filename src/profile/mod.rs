@@ -231,6 +231,21 @@ pub struct Population {
     pub rooms_per_tenant: Option<u32>,
     /// Rooms that each client is a member of.
     pub rooms_per_client: u32,
+    /// What kind of room is made.
+    pub room_type: RoomType,
+    /// CSV of existing rooms, `tenant_id,room_id`: these are used, and none is made.
+    pub rooms: Option<String>,
+    /// Where rooms made on a deployment are remembered; `None`: beside the credentials or the key file.
+    pub kept_rooms: Option<String>,
+}
+
+/// `population.room_type`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoomType {
+    /// Open to its tenant; a search index follows every message.
+    Public,
+    /// Not indexed (documented).
+    Incognito,
 }
 
 /// One `[[phase]]`.

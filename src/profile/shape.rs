@@ -16,7 +16,7 @@ use super::quantity::{Crowd, Quantity, Rate, Share};
 use super::{
     Arrivals, Audit, Auth, AuthMode, Balancer, BalancerMode, BridgeOrder, Client, ClientStart, Drain,
     Embedded, Family, Fault, Limit, Limits, Objective, Payload, Phase, Population, Profile, Reporting,
-    Sticky, Stop, StopCondition, Target, TenantShares, Traffic, TrafficStart, defaults,
+    RoomType, Sticky, Stop, StopCondition, Target, TenantShares, Traffic, TrafficStart, defaults,
 };
 
 /// A whole profile as it is written.
@@ -262,6 +262,9 @@ section! {
         members_per_room: u32,
         rooms_per_tenant: Option<u32>,
         rooms_per_client: u32,
+        room_type: RoomType,
+        rooms: Option<String>,
+        kept_rooms: Option<String>,
     }
 }
 

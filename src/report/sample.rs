@@ -31,6 +31,7 @@ pub(crate) fn profile() -> Profile {
             members_per_room: 25,
             rooms_per_tenant: None,
             rooms_per_client: 2,
+            ..Population::default()
         },
         phases: vec![
             Phase {

@@ -9,6 +9,7 @@ mod balancer;
 mod certificate;
 mod identities;
 mod pods;
+mod rooms;
 mod runs;
 
 use balancer::{Balancer, Haproxy, Nginx, Running, ShippedHaproxy, ShippedNginx};

@@ -36,6 +36,7 @@ impl Story {
             members_per_room: 2,
             rooms_per_tenant: None,
             rooms_per_client: 1,
+            ..profile::Population::default()
         });
         let rules = Rules {
             lateness_bound: BOUND,

@@ -37,6 +37,7 @@ impl Bench {
             members_per_room: 2,
             rooms_per_tenant: Some(1),
             rooms_per_client: 1,
+            ..profile::Population::default()
         });
         let outcome_within = Duration::from_secs(3);
         let remember = Duration::from_secs(1000);

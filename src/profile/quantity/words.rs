@@ -4,8 +4,8 @@ use toml::Value;
 
 use super::super::nearest::nearest;
 use super::super::{
-    Arrivals, AuthMode, BalancerMode, BridgeOrder, ClientStart, Family, How, Sticky, StopCondition, Strange,
-    TenantShares, TrafficStart,
+    Arrivals, AuthMode, BalancerMode, BridgeOrder, ClientStart, Family, How, RoomType, Sticky, StopCondition,
+    Strange, TenantShares, TrafficStart,
 };
 use super::number::decimal;
 use super::{Quantity, QuantityError, Share, Written};
@@ -50,6 +50,7 @@ words! {
     Strange: "\"malformed\", \"oversized\", \"unknown\" or \"binary\"" {
         Malformed = "malformed", Oversized = "oversized", Unknown = "unknown", Binary = "binary",
     }
+    RoomType: "\"public\" or \"incognito\"" { Public = "public", Incognito = "incognito" }
     BridgeOrder: "\"sync-first\" or \"stream-first\"" { SyncFirst = "sync-first", StreamFirst = "stream-first" }
 }
 
