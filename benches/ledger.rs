@@ -254,6 +254,7 @@ impl Run {
             stamp: Some(event.stamp),
             position: Some(event.position),
             id: event.id,
+            room: 0,
             client_position: *held,
         };
         self.ledger.arrived(now, client, &arrival);

@@ -17,6 +17,8 @@ pub struct Collected {
     pub publishes: Publishes,
     /// What became of every event owed to every client.
     pub deliveries: Deliveries,
+    /// What was seen, where nothing was published.
+    pub observed: Option<Observing>,
     /// Fleet-wide latencies; every metric is present.
     pub latency: BTreeMap<Metric, Distribution>,
     /// One entry a tenant.
@@ -133,6 +135,19 @@ pub struct Deliveries {
     pub leaked_room: u64,
     pub foreign: u64,
     pub unowed: u64,
+}
+
+/// What a run that only listens saw; `observed` of the summary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observing {
+    /// Rooms that were listened to.
+    pub rooms: u64,
+    /// Different events of these rooms that anybody saw, by stream, sync or history.
+    pub events: u64,
+    /// Of those: seen by no client, but in history.
+    pub by_survey_alone: u64,
+    /// Rooms whose history could not be read to its end when the run ended: there may have been more.
+    pub rooms_unread: u64,
 }
 
 /// A latency series of the contract.

@@ -30,6 +30,7 @@ pub(super) fn problems(profile: &Profile) -> Vec<Problem> {
     rules.embedded();
     rules.population();
     rules.rooms();
+    rules.observing();
     rules.phases();
     rules.traffic();
     rules.payload();

@@ -6,7 +6,7 @@ use super::quantity::{Rate, Share};
 use super::{
     Arrivals, Audit, Auth, AuthMode, Balancer, BalancerMode, BridgeOrder, Client, ClientStart, Comparison,
     Drain, Embedded, Family, Limit, LimitUnit, Limits, Objective, Payload, Population, Reporting, RoomType,
-    Sticky, Stop, StopCondition, Target, TenantShares, Traffic, TrafficStart,
+    Sticky, Stop, StopCondition, Target, TenantShares, Traffic, TrafficMode, TrafficStart,
 };
 
 /// `seed`
@@ -83,6 +83,7 @@ impl Default for Population {
 impl Default for Traffic {
     fn default() -> Self {
         Self {
+            mode: TrafficMode::Publish,
             rate: Rate(60.0),
             start: TrafficStart::Phase,
             arrivals: Arrivals::Poisson,

@@ -189,6 +189,15 @@ pub enum Why {
     )]
     TooManyEvents { events: u64, most: u32 },
 
+    #[error("publishes something, and traffic.mode is \"observe\": leave it out")]
+    NothingIsPublished,
+    #[error("needs rooms in which others publish: name them in population.rooms")]
+    NothingToObserve,
+    #[error("is done to what is published, and traffic.mode is \"observe\": leave it out")]
+    FaultNotObservable,
+    #[error("cannot be known when traffic.mode is \"observe\", because {why}: leave it out")]
+    NotObservable { why: &'static str },
+
     // Clients.
     #[error("is more than ScaiWave accepts: write at most {most}")]
     SyncLimit { most: u32 },

@@ -264,6 +264,8 @@ pub struct Phase {
 /// `[traffic]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Traffic {
+    /// Publish, or only listen.
+    pub mode: TrafficMode,
     /// Publishes, all tenants together.
     pub rate: Rate,
     /// When publishing begins.
@@ -282,6 +284,15 @@ pub struct Traffic {
     pub send_attempts: u32,
     /// Publishes in flight at once; further ones wait and may become late.
     pub max_in_flight: u32,
+}
+
+/// `traffic.mode`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrafficMode {
+    /// Events of our own, which say of themselves what is owed.
+    Publish,
+    /// Nothing is published: what somebody saw is owed to everybody.
+    Observe,
 }
 
 /// `traffic.start`

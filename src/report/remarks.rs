@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::collector::collected::{Collected, Distribution};
+use crate::collector::collected::{Collected, Distribution, Observing};
 use crate::profile::quantity::Written as _;
 use crate::profile::{BridgeOrder, Profile};
 use crate::session::Cause;
@@ -11,6 +11,7 @@ use crate::session::Cause;
 /// What there is to say about a run.
 pub(super) fn of(profile: &Profile, collected: &Collected) -> Vec<String> {
     [
+        observed(collected),
         seam(profile, collected),
         behind_cursor(collected),
         replayed(profile, collected),
@@ -23,6 +24,24 @@ pub(super) fn of(profile: &Profile, collected: &Collected) -> Vec<String> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// What a run that only listens has seen, and what no such run can show.
+fn observed(collected: &Collected) -> Option<String> {
+    let Observing { rooms, events, by_survey_alone, rooms_unread } = collected.observed?;
+    let unread = if rooms_unread > 0 {
+        format!(
+            " The history of {rooms_unread} rooms could not be read to its end: there may have been more."
+        )
+    } else {
+        String::new()
+    };
+    Some(format!(
+        "Only listened (traffic.mode = \"observe\"): {events} different events of {rooms} rooms were seen, {by_survey_alone} of \
+         them by no client but in history; what one saw is owed to all who were there. It cannot show events that nobody \
+         saw and history does not have, how long anything took, or whether the stream or sync lost what was missed (all of \
+         it is missed_unplaced).{unread}"
+    ))
 }
 
 /// The hole of the documented order, shown and not hidden.
@@ -172,6 +191,19 @@ mod tests {
         let (mut profile, mut collected) = (sample::profile(), sample::collected());
         spoil(&mut profile, &mut collected);
         of(&profile, &collected).join("\n")
+    }
+
+    #[test]
+    fn who_only_listened_says_what_that_cannot_show() {
+        let told = remarks(|_, c| {
+            c.observed = Some(Observing { rooms: 4, events: 90, by_survey_alone: 2, rooms_unread: 1 });
+        });
+        for words in
+            ["90 different events of 4 rooms", "2 of them by no client", "history of 1 rooms", "nobody saw"]
+        {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+        assert!(!remarks(|_, _| ()).contains("Only listened"));
     }
 
     #[test]

@@ -121,6 +121,8 @@ pub struct Arrival {
     pub position: Option<Position>,
     /// [`crate::wire::id_hash`] of its id; 0 when it had none.
     pub id: u64,
+    /// [`crate::wire::id_hash`] of its room's id; 0 when it had none, and in a run that publishes, where the stamp tells.
+    pub room: u64,
     /// The client's persisted position after this message.
     pub client_position: Position,
 }

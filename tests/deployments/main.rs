@@ -8,6 +8,7 @@
 mod balancer;
 mod certificate;
 mod identities;
+mod observe;
 mod pods;
 mod rooms;
 mod runs;

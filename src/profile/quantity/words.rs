@@ -5,7 +5,7 @@ use toml::Value;
 use super::super::nearest::nearest;
 use super::super::{
     Arrivals, AuthMode, BalancerMode, BridgeOrder, ClientStart, Family, How, RoomType, Sticky, StopCondition,
-    Strange, TenantShares, TrafficStart,
+    Strange, TenantShares, TrafficMode, TrafficStart,
 };
 use super::number::decimal;
 use super::{Quantity, QuantityError, Share, Written};
@@ -43,6 +43,7 @@ words! {
     AuthMode: "\"dev-jwt\", \"password\", \"tokens\" or \"mock\"" {
         DevJwt = "dev-jwt", Password = "password", Tokens = "tokens", Mock = "mock",
     }
+    TrafficMode: "\"publish\" or \"observe\"" { Publish = "publish", Observe = "observe" }
     TrafficStart: "\"phase\" or \"all-live\"" { Phase = "phase", AllLive = "all-live" }
     Arrivals: "\"even\" or \"poisson\"" { Even = "even", Poisson = "poisson" }
     ClientStart: "\"marker\" or \"zero\"" { Marker = "marker", Zero = "zero" }

@@ -32,7 +32,7 @@ use crate::driver::strain::Probe;
 use crate::driver::tokens::{Source, Tokens};
 use crate::plan::{Population, Shard};
 use crate::profile::quantity::Rate;
-use crate::profile::{AuthMode, ClientStart, Profile};
+use crate::profile::{AuthMode, ClientStart, Profile, TrafficMode};
 use crate::report::RunInfo;
 use crate::report::directory::RunDirectory;
 use crate::report::run::{RunError, RunObserver, RunOptions};
@@ -152,6 +152,7 @@ pub(super) async fn prepare(
         partial: ground.is_partial(),
         publishes_limit: (!loopback).then_some(profile.limits.publishes.0),
         embedded: ground.is_embedded(),
+        starts: positions.clone(),
     };
     let sends = (profile.traffic.max_in_flight as usize).min(SEND_CONNECTIONS as usize);
     let publisher =
@@ -255,7 +256,8 @@ pub(super) fn paces(profile: &Profile, loopback: bool) -> Paces {
 
 /// How a client's session is made when it starts for the first time.
 fn birth(profile: &Arc<Profile>, run: Uuid, population: Population, positions: Vec<Position>) -> Birth {
-    let settings = Arc::new(Settings::new(profile.client.clone(), run.to_string()));
+    let observe = profile.traffic.mode == TrafficMode::Observe;
+    let settings = Arc::new(Settings::new(profile.client.clone(), run.to_string()).observing(observe));
     let (seed, start) = (Seed(profile.seed), profile.client.start);
     Box::new(move |client, life| {
         let position = match start {
