@@ -31,6 +31,8 @@ pub struct Collected {
     pub tokens: Tokens,
     /// What the servers say.
     pub server: Server,
+    /// Which pods the streams were on.
+    pub served_by: ServedBy,
     /// What was planted.
     pub faults: Vec<FaultRecord>,
     /// The harness itself.
@@ -333,6 +335,43 @@ pub struct Tokens {
     pub refreshed: u64,
     /// Refused.
     pub rejected: u64,
+}
+
+/// `served_by` of the summary: which pods the streams were on, as hello says, and from where they were reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServedBy {
+    /// Those that were met.
+    pub pods: Vec<Pod>,
+    /// Pods that are known at all: by their names, or by their `/metrics`, whichever are more.
+    pub known: u64,
+    /// Addresses of this machine.
+    pub local_addresses: Vec<LocalAddress>,
+}
+
+/// One pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pod {
+    /// `hello.server_name`; null: all that do not say.
+    pub server_name: Option<String>,
+    /// Hellos that it said.
+    pub connections: u64,
+    /// Most clients that it had at once.
+    pub live_peak: u64,
+    /// Clients that it has now.
+    pub live: u64,
+}
+
+/// One address of this machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocalAddress {
+    /// As this machine sees it.
+    pub address: String,
+    /// Hellos that came over it.
+    pub connections: u64,
+    /// Pods that said them.
+    pub pods: u64,
+    /// The only pod that it ever reached, where several are known and chance is out of the question.
+    pub only: Option<String>,
 }
 
 /// `server` of the summary.

@@ -8,6 +8,7 @@ mod findings;
 pub mod latency;
 pub mod ledger;
 pub mod observed;
+mod pods;
 mod rows;
 pub mod servers;
 mod strain;
@@ -22,6 +23,7 @@ use findings::Findings;
 use latency::Latency;
 use ledger::{First, Ledger, Missed, Rules, Sighting, Word};
 use observed::{Observed, Survey};
+use pods::Pods;
 use rows::Before;
 use servers::Servers;
 use strain::StrainLog;
@@ -50,6 +52,7 @@ pub struct Collector {
     pub servers: Servers,
     /// Look-ups of what was missed.
     pub auditor: Auditor,
+    pods: Pods,
     latency: Latency,
     publishes: Vec<Publishes>,
     unsent_by_harness: u64,
@@ -81,6 +84,7 @@ impl Collector {
             connections: Connections::new(people.clients(), people.tenants()),
             servers,
             auditor: Auditor::new(&profile.audit, run.to_owned()),
+            pods: Pods::new(people.clients()),
             latency: Latency::new(people.tenants() as usize),
             publishes: vec![Publishes::default(); people.tenants() as usize],
             unsent_by_harness: 0,
@@ -166,6 +170,7 @@ impl Collector {
             Observation::Odd(oddity) => *self.oddities.entry(oddity_name(*oddity)).or_default() += 1,
             _ => {
                 self.note_oddities(now, client, fact);
+                self.pods.observe(client, fact);
                 let strained = self.strain.was_late(now);
                 self.connections.observe(now, client, fact, strained, &mut self.latency);
                 match &mut self.listening {
@@ -487,6 +492,11 @@ impl Collector {
         if self.auditor.refused > 0 {
             harness.refused.insert("audit_queue", self.auditor.refused);
         }
+        if self.pods.refused > 0 {
+            harness.refused.insert("pods_told_apart", self.pods.refused);
+        }
+        let server = self.servers.collected();
+        let scraped = if server.partial { 0 } else { server.endpoints };
         let mut oddities = self.oddities.clone();
         if self.connections.offline_attempts > 0 {
             oddities.insert("offline_attempts", self.connections.offline_attempts);
@@ -504,7 +514,8 @@ impl Collector {
             disconnects: self.connections.disconnects.clone(),
             reconnects: self.connections.reconnects,
             tokens: self.connections.tokens,
-            server: self.servers.collected(),
+            served_by: self.pods.collected(scraped),
+            server,
             harness,
             oddities,
             lifetimes: self.connections.lifetimes.clone(),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{RunInfo, remarks};
 use crate::collector::collected::{
     self, Clients, Collected, Deliveries, Distribution, FaultRecord, Hold, Metric, Observing, Publishes,
-    Reconnects, Tokens, WsConnections,
+    Reconnects, ServedBy, Tokens, WsConnections,
 };
 use crate::profile::Profile;
 use crate::session::Cause;
@@ -63,6 +63,9 @@ pub struct Summary {
     pub tokens: Tokens,
     /// What the servers say.
     pub server: Server,
+    /// Which pods the streams were on.
+    #[serde(default)]
+    pub served_by: ServedBy,
     /// What was planted.
     pub faults: Vec<Fault>,
     /// The harness itself.
@@ -228,6 +231,7 @@ impl Summary {
             reconnects: collected.reconnects,
             tokens: collected.tokens,
             server: Server::of(collected),
+            served_by: collected.served_by.clone(),
             faults: collected.faults.iter().map(Fault::of).collect(),
             harness: Harness::of(collected, verdict),
             holds: collected.holds.clone(),

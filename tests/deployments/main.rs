@@ -12,6 +12,7 @@ mod observe;
 mod pods;
 mod rooms;
 mod runs;
+mod served;
 
 use balancer::{Balancer, Haproxy, Nginx, Running, ShippedHaproxy, ShippedNginx};
 use certificate::Certificate;

@@ -296,6 +296,8 @@ impl Observed {
                 state.room_highs.fill(0);
                 state.info = Some(info.clone());
                 (state.connected_at, state.disconnected_at) = (Some(now), None);
+                let tenant = &mut self.tenants[self.people.tenant_of(client) as usize];
+                tenant.high = tenant.high.max(*position);
                 if state.span.is_none() && !closed {
                     state.span = Some(Span { owes_from: now + bound, above: None });
                 }

@@ -240,6 +240,9 @@ mod tests {
         assert_eq!(pages[0].1, 17);
         survey.begin_last_round(start + EVERY);
         survey.fetched(start + EVERY, pages[0].0, Ok(&page(&[], false)), |_| 19);
+        assert!(!survey.is_over(), "that page was asked for before the last round began");
+        let pages = asked(&mut survey, start + EVERY);
+        survey.fetched(start + EVERY, pages[0].0, Ok(&page(&[19], false)), |_| 19);
         assert!(survey.is_over() && survey.unread == 0);
     }
 
