@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::plan::{Plan, Shard};
-use crate::profile::{PAYLOAD_MAX, Payload, Profile, TrafficStart};
+use crate::profile::{PAYLOAD_MAX, Payload, Profile, TrafficMode, TrafficStart};
 
 /// The load of a run at its busiest, a second.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -90,6 +90,8 @@ impl Cost {
         let clients = u64::from(plan.population.clients());
         let rooms = u64::from(plan.population.rooms());
         let given = profile.population.rooms.is_some();
+        // One marker and one fence a room; who only listens leaves nothing.
+        let marks = if profile.traffic.mode == TrafficMode::Observe { 0 } else { 2 * rooms };
         let publishes = publishes(&plan);
         let content = mean_content(profile.traffic.payload);
         let deliveries = deliveries(profile, &plan);
@@ -104,7 +106,7 @@ impl Cost {
             drain_s_max: profile.drain.deadline.as_secs_f64(),
             publishes,
             deliveries: scaled(deliveries),
-            stored_rows: Count { count: publishes.count + 2 * rooms, ..publishes },
+            stored_rows: Count { count: publishes.count + marks, ..publishes },
             bytes_sent: scaled(publishes.count as f64 * (content + REQUEST_BYTES)),
             bytes_received: scaled(deliveries * (content + ENVELOPE_BYTES)),
             // Profiles cannot run commands yet, so that none are.

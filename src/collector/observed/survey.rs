@@ -64,17 +64,18 @@ const SHARE: f64 = 0.25;
 impl Survey {
     /// Rooms with the client that reads each, and the position where its reading begins; `rate`: pages a second.
     pub fn new(rooms: impl Iterator<Item = (Option<u32>, Position)>, rate: f64) -> Self {
-        let walk = |(client, begin)| Walk {
+        let rate = rate.max(0.1);
+        let walk = |(number, (client, begin)): (u32, (Option<u32>, Position))| Walk {
             client,
             begin,
             cursor: begin,
-            due: Timestamp::ZERO,
+            // One after the other, so that the first round is as calm as any.
+            due: Timestamp::ZERO + Duration::from_secs_f64(f64::from(number) / (rate * SHARE)),
             attempt: 1,
             under_way: false,
             again: false,
         };
-        let walks: Vec<Walk> = rooms.map(walk).collect();
-        let rate = rate.max(0.1);
+        let walks: Vec<Walk> = (0..).zip(rooms).map(walk).collect();
         let every = EVERY.max(Duration::from_secs_f64(walks.len() as f64 / (rate * SHARE)));
         Self {
             ceiling: Ceiling::new(rate, rate.ceil() as u32),

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::profile;
 use crate::session::ConnectionInfo;
@@ -251,4 +253,77 @@ fn what_is_settled_is_forgotten_and_what_comes_of_it_is_old_news() {
     assert_eq!(bench.0.refused().get("observed_old_news"), Some(&1));
     let Deliveries { expected, live, .. } = bench.end(60);
     assert_eq!((expected, live), (3, 3));
+}
+
+/// Something that happens, to one of three clients.
+#[derive(Clone, Debug)]
+enum Step {
+    Stream(u32, Position),
+    Sync(u32, Position),
+    Bridge(u32),
+    Hello(u32),
+    Lost(u32, bool),
+    Restart(u32),
+    Stored(u32, Position),
+    History(Position, Position),
+    Surveyed(Position),
+    Wait(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (client, position) = (0..3_u32, 95..125_u64);
+    prop_oneof![
+        6 => (client.clone(), position.clone()).prop_map(|(client, at)| Step::Stream(client, at)),
+        3 => (client.clone(), position.clone()).prop_map(|(client, at)| Step::Sync(client, at)),
+        1 => client.clone().prop_map(Step::Bridge),
+        2 => client.clone().prop_map(Step::Hello),
+        1 => (client.clone(), any::<bool>()).prop_map(|(client, planned)| Step::Lost(client, planned)),
+        1 => client.clone().prop_map(Step::Restart),
+        1 => (client, position.clone()).prop_map(|(client, at)| Step::Stored(client, at)),
+        1 => (position.clone(), 0..8_u64).prop_map(|(from, count)| Step::History(from, count)),
+        1 => position.prop_map(Step::Surveyed),
+        3 => (1..30_u64).prop_map(Step::Wait),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn whatever_happens_the_books_balance(steps in prop::collection::vec(step(), 1..80), window in 1..12_usize) {
+        let mut bench = Bench::nobody_there();
+        bench.0.window = window;
+        let (mut secs, mut firsts) = (10, 0);
+        for step in steps {
+            match step {
+                Step::Stream(client, position) => {
+                    firsts += u64::from(bench.sees(secs, client, live(), position).is_some());
+                }
+                Step::Sync(client, position) => {
+                    let channel = Channel::Sync { since: position.saturating_sub(3) };
+                    firsts += u64::from(bench.sees(secs, client, channel, position).is_some());
+                }
+                Step::Bridge(client) => bench.bridge(secs, client),
+                Step::Hello(client) => bench.hello(secs, client, 100),
+                Step::Lost(client, planned) => {
+                    bench.lost(secs, client, if planned { Cause::Left } else { Cause::Reset });
+                }
+                Step::Restart(client) => {
+                    bench.0.observe(at(secs), client, &Observation::Restarted { position: 100 });
+                }
+                Step::Stored(client, position) => bench.0.stored(client, position),
+                Step::History(from, count) => {
+                    bench.history(secs, &(from..from + count).collect::<Vec<_>>());
+                }
+                Step::Surveyed(position) => bench.0.surveyed(0, position),
+                Step::Wait(more) => {
+                    secs += more;
+                    bench.sweep(secs);
+                }
+            }
+        }
+        let deliveries = bench.end(secs + 10);
+        prop_assert_eq!(deliveries.live + deliveries.bridged, firsts);
+        prop_assert_eq!(bench.missed().len() as u64, deliveries.missed_after_bridging);
+    }
 }

@@ -44,7 +44,8 @@ impl PutAway {
         )];
         lines.extend(refused.iter().map(|(room, why)| format!("still there: {room}: {why}")));
         lines.extend(unknown.iter().map(|name| {
-            format!("perhaps there: \"{name}\" was asked for, and the answer never came; the API cannot look it up")
+            format!("perhaps there: \"{name}\" was asked for, and the answer never came; the API cannot look it up, and it \
+                 is forgotten now")
         }));
         lines
     }
@@ -87,10 +88,8 @@ pub(super) async fn put_away(
                 put_away.refused.push((named(), why));
                 continue;
             }
-            None => {
-                put_away.unknown.push(room.name.clone());
-                continue;
-            }
+            // Told once, and then forgotten: nothing can be done about it.
+            None => put_away.unknown.push(room.name.clone()),
         }
         if !remembered.tell(Room { state: State::Gone, ..room.clone() }) {
             return Err(ProvisionError::Unremembered(room.name.clone()));
@@ -160,5 +159,154 @@ impl<'a> People<'a> {
             Err(failed) if !failed.is("SW_NOT_MEMBER") => Err(failed),
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+    use std::time::Duration;
+
+    use http::header::HeaderValue;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::runtime::{Builder, LocalOptions};
+    use tokio::task::spawn_local;
+    use uuid::Uuid;
+
+    use super::super::remembered::name;
+    use super::super::tests::population;
+    use super::*;
+    use crate::driver::clock::Clock;
+    use crate::driver::cookies::Cookies;
+    use crate::driver::endpoint::Endpoint;
+    use crate::driver::line::Line;
+    use crate::driver::minter::Minter;
+    use crate::driver::strain::Probe;
+    use crate::driver::tokens::{Source, Tokens};
+    use crate::plan::Population;
+    use crate::secret::Secret;
+
+    const REFUSED: &str = "403 Forbidden";
+
+    /// A server that answers each path with a status of the script, and its requests: (path, client).
+    async fn server(script: fn(&str) -> (&'static str, &'static str)) -> (String, Rc<RefCell<Vec<String>>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let asked = Rc::new(RefCell::new(Vec::new()));
+        let seen = Rc::clone(&asked);
+        spawn_local(async move {
+            loop {
+                let (mut socket, _) = listener.accept().await.expect("a connection");
+                let mut request = vec![0; 8192];
+                let read = socket.read(&mut request).await.expect("a request");
+                let request = String::from_utf8_lossy(&request[..read]).into_owned();
+                let path = request.split(' ').nth(1).expect("a path").to_owned();
+                let (status, code) = script(&path);
+                seen.borrow_mut().push(path);
+                let body = format!("{{\"error\":{{\"code\":\"{code}\",\"message\":\"\"}}}}");
+                let answer = format!(
+                    "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+                    body.len()
+                );
+                socket.write_all(answer.as_bytes()).await.expect("an open connection");
+            }
+        });
+        (url, asked)
+    }
+
+    async fn line(url: &str, population: &Population) -> Line {
+        let (clock, agent) = (Clock::start(), HeaderValue::from_static("wavesoak/0 (test)"));
+        let life = Duration::from_secs(3600);
+        let clients = population.clients();
+        let minter =
+            Minter::new(&Secret::new("key"), Uuid::nil(), population.clone(), clock.epoch_unix_s(), life);
+        let endpoint = Rc::new(Endpoint::parse(url).expect("a good URL"));
+        endpoint.resolve().await.expect("an address");
+        Line {
+            clock,
+            agent: agent.clone(),
+            endpoints: vec![endpoint],
+            tokens: Rc::new(Tokens::new(clock, Source::Minted(minter), agent, life, clients)),
+            probe: Rc::new(Probe::new(clock.now())),
+            cookies: RefCell::new(vec![Cookies::default(); clients as usize]),
+            read_buffer: RefCell::default(),
+            connect_deadline: life,
+            sync_deadline: life,
+        }
+    }
+
+    /// Two rooms of two members each, made by participant `maker`, and one whose making was never answered.
+    fn put_away_with(
+        maker: &str,
+        script: fn(&str) -> (&'static str, &'static str),
+    ) -> (PutAway, Vec<String>, Vec<Room>) {
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        runtime.expect("a runtime").block_on(async {
+            let people = population(1, 2);
+            let registered: Vec<Registered> =
+                ["p0", "p1"].map(|id| Registered { participant_id: id.into(), tenant_id: "t".into() }).into();
+            let remembered = Remembered::for_this_run("x");
+            for room in 0..3 {
+                let made = room < 2;
+                assert!(remembered.tell(Room {
+                    target: "x".to_owned(),
+                    name: name("3f2a77c1-0000", room),
+                    state: if made { State::Made } else { State::Asked },
+                    tenant_id: "t".to_owned(),
+                    room_type: "public".to_owned(),
+                    members: members(&people, &registered, room % people.rooms()),
+                    maker: maker.to_owned(),
+                    room_id: made.then(|| format!("r{room}")),
+                }));
+            }
+            let (url, asked) = server(script).await;
+            let line = line(&url, &people).await;
+            let job = Job::new(&line, &people, Uuid::nil());
+            let rooms = remembered.rooms(false);
+            let note = &mut |_: &str| ();
+            let done = put_away(&job, &registered, &remembered, &rooms, Paces::default(), note).await;
+            let asked = asked.borrow().clone();
+            (done.expect("it can be written down"), asked, remembered.rooms(false))
+        })
+    }
+
+    #[test]
+    fn a_room_that_cannot_be_archived_is_left_by_everybody() {
+        let script = |path: &str| {
+            if path.ends_with("/archive") {
+                (REFUSED, "SW_AUTH_INSUFFICIENT_PERMISSION")
+            } else {
+                ("200 OK", "")
+            }
+        };
+        let (done, asked, rest) = put_away_with("p1", script);
+        assert_eq!((done.archived, done.left, done.refused.len()), (0, 2, 0));
+        assert_eq!(asked.iter().filter(|path| path.as_str() == "/v1/rooms/r0/leave").count(), 2);
+        assert_eq!(done.unknown, ["wavesoak 3f2a77c1 room 2"]);
+        assert!(!done.is_complete() && rest.is_empty(), "told once");
+    }
+
+    #[test]
+    fn what_can_be_neither_archived_nor_left_is_named_and_stays_remembered() {
+        let script = |path: &str| match path {
+            "/v1/rooms/r1/archive" => ("404 Not Found", "SW_ROOM_NOT_FOUND"),
+            _ => (REFUSED, "SW_AUTH_INSUFFICIENT_PERMISSION"),
+        };
+        let (done, _, rest) = put_away_with("p0", script);
+        assert_eq!((done.gone, done.left, done.refused.len(), rest.len()), (1, 0, 1, 1));
+        let told = done.told().join("\n");
+        assert!(
+            told.contains("still there: \"wavesoak 3f2a77c1 room 0\" (r0): archiving it as ws-000000"),
+            "{told}"
+        );
+        assert!(told.contains("leaving it as ws-000001: SW_AUTH_INSUFFICIENT_PERMISSION (403)"), "{told}");
+    }
+
+    #[test]
+    fn a_room_that_somebody_has_frozen_already_is_away() {
+        let (done, asked, rest) = put_away_with("p0", |_| ("409 Conflict", "SW_ROOM_FROZEN"));
+        assert_eq!((done.archived, asked.len(), rest.len()), (2, 2, 0));
     }
 }

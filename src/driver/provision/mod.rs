@@ -63,6 +63,8 @@ pub enum Rooms<'a> {
         given: &'a Given,
         /// Nothing may be published, markers included.
         silent: bool,
+        /// Clients begin at position 0: nobody need find out another.
+        from_zero: bool,
     },
 }
 
@@ -174,13 +176,16 @@ pub async fn provision(
             let positions = mark_all(&job, &rooms, None, paces, note).await?;
             (rooms, positions)
         }
-        Rooms::Given { given, silent } => {
+        Rooms::Given { given, silent, from_zero } => {
             let using = Using::new(&job, given, &tenants, note)?;
             let tried = using.try_all(paces, note).await?;
             let rooms = using.ids();
             let positions = if silent {
                 let known = (0..).zip(tried.newest);
-                let known = known.map(|(tenant, newest)| newest.ok_or(ProvisionError::Silent(tenant)));
+                let known = known.map(|(tenant, newest)| match newest {
+                    None if from_zero => Ok(0),
+                    newest => newest.ok_or(ProvisionError::Silent(tenant)),
+                });
                 known.collect::<Result<_, _>>()?
             } else {
                 mark_all(&job, &rooms, Some(&using), paces, note).await?

@@ -17,7 +17,7 @@ use crate::driver::provision::{Away, Given, Paces, PutAway, Remembered, Room, Ro
 use crate::driver::route::Route;
 use crate::driver::strain::Probe;
 use crate::plan::Population;
-use crate::profile::{Profile, TrafficMode};
+use crate::profile::{ClientStart, Profile, TrafficMode};
 use crate::report::run::{RunError, RunObserver, RunOptions};
 use crate::wire::Registered;
 
@@ -83,9 +83,11 @@ impl RoomSource {
     /// The rooms, for provisioning.
     pub(super) fn rooms(&self, profile: &Profile) -> Rooms<'_> {
         match self {
-            Self::Given(given) => {
-                Rooms::Given { given, silent: profile.traffic.mode == TrafficMode::Observe }
-            }
+            Self::Given(given) => Rooms::Given {
+                given,
+                silent: profile.traffic.mode == TrafficMode::Observe,
+                from_zero: profile.client.start == ClientStart::Zero,
+            },
             Self::Embedded(remembered) | Self::Own(remembered, _) => {
                 Rooms::Own { room_type: profile.population.room_type, remembered }
             }
