@@ -1,6 +1,7 @@
 //! What a person types, and what comes back: help, exit codes, the terminal.
 
 mod changes;
+mod cleanup;
 mod cost;
 mod dry_run;
 mod exit;
@@ -71,6 +72,7 @@ enum Command {
     Run(Box<run::RunArgs>),
     Target(target::TargetArgs),
     Selftest(selftest::SelftestArgs),
+    Cleanup(Box<cleanup::CleanupArgs>),
     #[command(subcommand)]
     Profile(profile::ProfileCommand),
     /// One process of an embedded target; it is told on stdin which
@@ -84,6 +86,7 @@ impl Command {
             Self::Run(args) => run::run(&args),
             Self::Target(args) => target::run(&args),
             Self::Selftest(args) => selftest::run(&args),
+            Self::Cleanup(args) => cleanup::run(&args),
             Self::Profile(command) => profile::run(command),
             Self::TargetPart => return Ok(part::main()),
         };

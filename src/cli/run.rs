@@ -36,6 +36,9 @@ pub(super) struct RunArgs {
     /// Run the commands of the profile (faults of kind exec), and what takes them back
     #[arg(long)]
     allow_exec: bool,
+    /// Put the rooms away at the end that the run made (or used again) on a deployment
+    #[arg(long)]
+    cleanup: bool,
     /// Directory that the run directory is made in
     #[arg(long, value_name = "DIR", default_value = "reports")]
     out: PathBuf,
@@ -99,6 +102,7 @@ fn drive(profile: Profile, args: &RunArgs) -> Result<RunOutcome, Failure> {
         shared: args.shared,
         exe,
         hooks: HookOptions { allowed: args.allow_exec, journals: coordinator::journals() },
+        cleanup: args.cleanup,
         profile_toml: profile.to_toml(),
     };
     let mut progress = Progress::new();

@@ -17,6 +17,7 @@ use super::endpoint::Endpoint;
 use super::http::{Call, Trouble, TroubleKind, exchange};
 use super::identities::{Identities, Kept, Told, What};
 use super::minter::Minter;
+use crate::plan::Population;
 use crate::secret::Secret;
 use crate::session::TokenLife;
 use crate::time::Timestamp;
@@ -149,6 +150,14 @@ impl Tokens {
         }
     }
 
+    /// What the harness calls the tenant of an identity: as the credentials file does, where there is one.
+    pub fn tenant_name(&self, client: u32, population: &Population) -> String {
+        match &self.source {
+            Source::Identities(identities) => identities.row(client).tenant.to_string(),
+            Source::Minted(_) | Source::Mock(_) => population.tenant_name(population.tenant_of(client)),
+        }
+    }
+
     /// Where in the credentials file an identity stands, for people.
     pub fn line(&self, client: u32) -> Option<u64> {
         match &self.source {
@@ -209,10 +218,8 @@ impl Tokens {
     /// Waits for the refreshes that nobody waits for any more, because whoever asked has left: an answer that is not
     /// taken in is a token that the next run cannot use. No longer than the deadline of a request.
     pub async fn finish(&self) {
-        let identities = self.identities.borrow();
         let under_way: Vec<Refreshing> =
-            identities.iter().filter_map(|identity| identity.refreshing.clone()).collect();
-        drop(identities);
+            self.identities.borrow().iter().filter_map(|identity| identity.refreshing.clone()).collect();
         join_all(under_way).await;
     }
 
@@ -425,6 +432,7 @@ mod tests {
             members_per_room: 2,
             rooms_per_tenant: None,
             rooms_per_client: 1,
+            ..profile::Population::default()
         });
         let (key, life) = (Secret::new("key"), Duration::from_secs(3600));
         let minter = Minter::new(&key, Uuid::nil(), population, clock.epoch_unix_s(), life);

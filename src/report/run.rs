@@ -22,6 +22,8 @@ pub struct RunOptions {
     pub exe: PathBuf,
     /// Whether commands may be run, and where is written down what takes them back.
     pub hooks: HookOptions,
+    /// What was made on a deployment is put away at the end.
+    pub cleanup: bool,
     /// The resolved profile as TOML, secrets removed: `profile.toml` of the run directory.
     pub profile_toml: String,
 }

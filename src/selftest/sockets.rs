@@ -78,6 +78,7 @@ fn one(row: &Row, how: &Play) -> Option<(Line, Option<PathBuf>)> {
         shared: false,
         hooks: HookOptions::default(),
         exe: how.exe.clone(),
+        cleanup: false,
         profile_toml: profile.to_toml(),
     };
     match coordinator::run(Arc::new(profile), &options, &mut Unwatched) {

@@ -8,8 +8,11 @@
 mod balancer;
 mod certificate;
 mod identities;
+mod observe;
 mod pods;
+mod rooms;
 mod runs;
+mod served;
 mod sticky;
 
 use balancer::{Balancer, Haproxy, Nginx, OnePort, Running, ShippedHaproxy, ShippedNginx};

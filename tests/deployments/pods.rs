@@ -61,6 +61,9 @@ fn serve(config: &Config, ready: &mpsc::Sender<Started>, asked: &mpsc::Receiver<
     runtime.block_on(async {
         let spawned = Embedded::spawn(Path::new(EXE), config, SpawnOptions::default()).await;
         let mut target = spawned.expect("a target");
+        for fault in &config.faults {
+            target.begin_fault(fault.index).await.expect("a fault that it knows");
+        }
         let key = target.key().expose().to_owned();
         ready.send((target.urls(), target.metrics_urls(), key)).expect("somebody waits");
         // The children serve by themselves; this thread only keeps them until it is told.

@@ -93,6 +93,7 @@ fn play(
         shared: false,
         hooks: HookOptions::default(),
         exe: PathBuf::from(EXE),
+        cleanup: false,
         profile_toml: profile.to_toml(),
     };
     let outcome = coordinator::run(Arc::new(profile), &options, &mut Watch { told: 0, meanwhile })?;
