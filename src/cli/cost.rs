@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::plan::{Plan, Shard};
-use crate::profile::{PAYLOAD_MAX, Payload, Profile, TrafficMode, TrafficStart};
+use crate::profile::{Fault, FaultKind, PAYLOAD_MAX, Payload, Profile, TrafficMode, TrafficStart};
 
 /// The load of a run at its busiest, a second.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -109,9 +109,16 @@ impl Cost {
             stored_rows: Count { count: publishes.count + marks, ..publishes },
             bytes_sent: scaled(publishes.count as f64 * (content + REQUEST_BYTES)),
             bytes_received: scaled(deliveries * (content + ENVELOPE_BYTES)),
-            // Profiles cannot run commands yet, so that none are.
-            commands: 0,
+            commands: profile.faults.iter().map(commands).sum(),
         }
+    }
+}
+
+/// Commands of one fault, with what takes them back.
+fn commands(fault: &Fault) -> u64 {
+    match &fault.kind {
+        FaultKind::Exec(exec) => 1 + u64::from(!exec.undo.is_empty()),
+        _ => 0,
     }
 }
 

@@ -152,6 +152,7 @@ impl Scene {
         let options = RunOptions {
             out: self.path("runs"),
             shared: false,
+            hooks: wavesoak::report::run::HookOptions::default(),
             exe: PathBuf::from(EXE),
             cleanup: false,
             profile_toml: profile.to_toml(),

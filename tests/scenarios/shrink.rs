@@ -94,7 +94,8 @@ fn smaller_kinds(kind: &FaultKind) -> Vec<FaultKind> {
         FaultKind::PodKill(_)
         | FaultKind::IdleTimeout(_)
         | FaultKind::RefusePublishes
-        | FaultKind::Metrics(..) => Vec::new(),
+        | FaultKind::Metrics(..)
+        | FaultKind::Exec(_) => Vec::new(),
     }
 }
 

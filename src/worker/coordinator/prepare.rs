@@ -9,9 +9,11 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::ground::Ground;
+use super::hooks::Hooks;
+use super::log_tail::LogTail;
 use super::recorder::Recorder;
 use super::rooms::{OwnRooms, RoomSource};
-use super::scraper::Scraper;
+use super::scraper::{Pods, Scraper};
 use super::stage::{Stage, Watch};
 use crate::collector::Names;
 use crate::driver::clock::Clock;
@@ -19,7 +21,7 @@ use crate::driver::cookies::Cookies;
 use crate::driver::endpoint::Endpoint;
 use crate::driver::fleet::{Birth, Fleet};
 use crate::driver::identities::Identities;
-use crate::driver::line::Line;
+use crate::driver::line::{Line, NamesPods};
 use crate::driver::minter::Minter;
 use crate::driver::preflight::{
     AUDIT_CONNECTIONS, Holding, Machine, SEND_CONNECTIONS, hold, inspect, raise_descriptor_limit,
@@ -48,6 +50,7 @@ pub(super) struct Prepared {
     pub(super) fleet: Rc<Fleet>,
     pub(super) stage: Rc<Stage>,
     pub(super) scraper: Rc<Scraper>,
+    pub(super) log: Option<LogTail>,
     pub(super) recorder: Recorder,
     pub(super) probe: Rc<Probe>,
     pub(super) loopback: bool,
@@ -72,6 +75,14 @@ pub(super) enum PrepareError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The server's own log cannot be read.
+    #[error("read the server's log `{path}` (target.log_file)")]
+    LogFile {
+        /// As in the profile.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The thread that writes files did not start.
     #[error("start the thread that writes the run directory")]
     Recorder(#[source] std::io::Error),
@@ -86,6 +97,7 @@ pub(super) async fn prepare(
     profile: Arc<Profile>,
     options: &RunOptions,
     clock: Clock,
+    hooks: &Rc<Hooks>,
     observer: &mut dyn RunObserver,
 ) -> Result<Prepared, RunError> {
     let run = fresh_run_id();
@@ -106,10 +118,12 @@ pub(super) async fn prepare(
     let with_tls = urls.any(|url| url.starts_with("https:"));
     let route = Rc::new(Route::new(&profile.target, with_tls).map_err(RunError::preflight)?);
     let endpoints = parse_all(ground.urls(), &route)?;
-    let metrics = parse_all(ground.metrics(), &route)?;
-    let looked = inspect(&clock, &agent, &endpoints, &metrics, options.shared).await;
+    let pods = Pods::find(parse_all(ground.metrics(), &route)?, ground.is_partial()).await;
+    let looked = inspect(&clock, &agent, &endpoints, pods.endpoints(), options.shared).await;
     let looked = looked.map_err(RunError::preflight)?;
     let loopback = endpoints.iter().all(|endpoint| endpoint.is_loopback());
+
+    let log = server_log(&profile, ground.is_embedded()).map_err(RunError::preflight)?;
 
     let started = jiff::Timestamp::try_from(clock.started()).map_err(RunError::internal)?;
     let info = RunInfo::new(&profile, run, started);
@@ -148,7 +162,7 @@ pub(super) async fn prepare(
         shard: Shard::WHOLE,
         origin: clock.now(),
         names,
-        endpoints: metrics.len(),
+        endpoints: pods.endpoints().len(),
         partial: ground.is_partial(),
         publishes_limit: (!loopback).then_some(profile.limits.publishes.0),
         embedded: ground.is_embedded(),
@@ -157,23 +171,29 @@ pub(super) async fn prepare(
     let sends = (profile.traffic.max_in_flight as usize).min(SEND_CONNECTIONS as usize);
     let publisher =
         Publisher::new(Rc::clone(&line), &run.to_string(), rooms, sends, AUDIT_CONNECTIONS as usize);
-    let scraper = Rc::new(Scraper::new(clock, agent, metrics, &line.endpoints));
+    let scraper = Rc::new(Scraper::new(clock, agent, pods, &line.endpoints));
     let mut conductor = Conductor::new(setup);
     for (endpoint, text) in (0..).zip(&looked) {
         conductor.handle(clock.now(), Event::Scraped { endpoint, text: text.as_deref() });
     }
-    let stage = Stage::new(clock, conductor, Rc::new(publisher), Rc::clone(&ground));
+    let stage = Stage::new(clock, conductor, Rc::new(publisher), Rc::clone(&ground), Rc::clone(hooks));
     let watch = Rc::new(Watch(Rc::downgrade(&stage)));
     let (clients, flush_interval) = (population.clients(), profile.client.flush_interval);
     let birth = birth(&profile, run, population, positions);
     let fleet = Fleet::new(clients, line, watch, birth, store, flush_interval);
     stage.enter(Rc::clone(&fleet));
-    Ok(Prepared { ground, fleet, stage, scraper, recorder, probe, loopback, own_rooms })
+    Ok(Prepared { ground, fleet, stage, scraper, log, recorder, probe, loopback, own_rooms })
 }
 
 #[expect(clippy::disallowed_methods, reason = "a run's id must never follow from its seed")]
 pub(super) fn fresh_run_id() -> Uuid {
     Uuid::new_v4()
+}
+
+fn server_log(profile: &Profile, embedded: bool) -> Result<Option<LogTail>, PrepareError> {
+    let Some(path) = &profile.target.log_file else { return Ok(None) };
+    let tail = LogTail::at_end(path.as_ref(), embedded);
+    tail.map(Some).map_err(|source| PrepareError::LogFile { path: path.clone(), source })
 }
 
 pub(super) fn parse_all(urls: &[String], route: &Rc<Route>) -> Result<Vec<Rc<Endpoint>>, RunError> {
@@ -204,6 +224,10 @@ pub(super) fn line_to_target(
         tokens: Rc::new(tokens),
         probe: Rc::clone(probe),
         cookies: RefCell::new(vec![Cookies::default(); population.clients() as usize]),
+        names_pods: NamesPods {
+            by_header: profile.target.pod_header.is_some(),
+            by_cookie: profile.target.pod_cookie.as_deref().map(Box::from),
+        },
         read_buffer: RefCell::default(),
         connect_deadline: profile.client.connect_deadline,
         sync_deadline: profile.client.sync_deadline,

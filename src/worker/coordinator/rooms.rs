@@ -18,7 +18,7 @@ use crate::driver::route::Route;
 use crate::driver::strain::Probe;
 use crate::plan::Population;
 use crate::profile::{ClientStart, Profile, TrafficMode};
-use crate::report::run::{RunError, RunObserver, RunOptions};
+use crate::report::run::{HookOptions, RunError, RunObserver, RunOptions};
 use crate::wire::Registered;
 
 /// Where the rooms of a run come from.
@@ -174,6 +174,7 @@ pub(super) async fn cleanup(
         out: PathBuf::new(),
         shared: true,
         exe: PathBuf::new(),
+        hooks: HookOptions::default(),
         cleanup: true,
         profile_toml: String::new(),
     };
