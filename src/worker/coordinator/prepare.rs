@@ -106,7 +106,7 @@ pub(super) async fn prepare(
     hold(&Holding::new(&profile, Ground::endpoints_planned(&profile)), &Machine::look())
         .map_err(RunError::preflight)?;
 
-    let source = RoomSource::open(&profile).map_err(RunError::preflight)?;
+    let given = RoomSource::read(&profile).map_err(RunError::preflight)?;
 
     let ground = Rc::new(Ground::enter(&profile, options, clock).await?);
     for line in ground.notes(&profile).into_iter().chain(route::ignored_proxy(&profile.target)) {
@@ -137,6 +137,7 @@ pub(super) async fn prepare(
         .map_err(|source| RunError::preflight(PrepareError::Recorder(source)))?;
 
     let line = line_to_target(&profile, &population, run, clock, agent.clone(), endpoints, &ground, &probe)?;
+    let source = RoomSource::open(&profile, given).map_err(RunError::preflight)?;
     if let Some(warning) = source.warning() {
         observer.note(warning);
     }
