@@ -12,7 +12,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, HeaderValue, SET_COOKIE, USER_AGENT};
-use http::{Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -106,6 +106,8 @@ pub struct Answer {
     pub body: Bytes,
     /// Its `Set-Cookie` headers.
     pub cookies: Vec<Box<str>>,
+    /// All of its headers.
+    pub headers: HeaderMap,
 }
 
 impl Answer {
@@ -319,7 +321,7 @@ async fn collect(response: Response<Incoming>, limit: usize) -> Result<Answer, T
         let too_large = error.is::<http_body_util::LengthLimitError>();
         Trouble::new(if too_large { TroubleKind::TooLarge } else { TroubleKind::Broken }, error)
     })?;
-    Ok(Answer { status: head.status.as_u16(), body: body.to_bytes(), cookies })
+    Ok(Answer { status: head.status.as_u16(), body: body.to_bytes(), cookies, headers: head.headers })
 }
 
 #[cfg(test)]

@@ -133,6 +133,12 @@ impl Stream {
         self.send(Frame::pong(Bytes::copy_from_slice(payload)), cx);
     }
 
+    /// Sends a ping of our own, which no documented client does: the probe asks with it whether the path still carries
+    /// anything. Muting does not hold it back.
+    pub fn ping(&mut self, payload: &[u8], cx: &mut Context<'_>) {
+        self.send(Frame::ping(Bytes::copy_from_slice(payload)), cx);
+    }
+
     /// Sends a text frame, likewise.
     pub fn send_text(&mut self, text: &'static str, cx: &mut Context<'_>) {
         if self.muted {
@@ -158,7 +164,7 @@ impl Stream {
                     match item {
                         Item::Text(_) => return Poll::Ready(true),
                         Item::Close(..) | Item::Broken => return Poll::Ready(false),
-                        Item::Ping(_) | Item::Odd(_) => {}
+                        Item::Ping(_) | Item::Pong(_) | Item::Odd(_) => {}
                     }
                 }
                 self.decoder.keep(&buffer[at..filled]);
