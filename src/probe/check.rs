@@ -31,7 +31,18 @@ pub enum Check {
 
 impl Check {
     /// All of them, in the order of the page.
-    pub const ALL: &[Self] = &[Self::Tenant, Self::Pings, Self::Metrics];
+    pub const ALL: &[Self] = &[
+        Self::Drops,
+        Self::Silence,
+        Self::Token,
+        Self::PingTimeout,
+        Self::Duplicate,
+        Self::Tenant,
+        Self::RateLimit,
+        Self::Deaf,
+        Self::Pings,
+        Self::Metrics,
+    ];
 
     /// As the command line names it.
     pub fn name(self) -> &'static str {
@@ -70,9 +81,12 @@ impl Check {
         }
     }
 
-    /// It reads the tapes of the vigil.
+    /// It can say nothing without the vigil; others add what they see in it.
     pub(super) fn needs_vigil(self) -> bool {
-        !matches!(self, Self::RateLimit | Self::Metrics)
+        matches!(
+            self,
+            Self::Drops | Self::Silence | Self::PingTimeout | Self::Tenant | Self::Deaf | Self::Pings
+        )
     }
 
     /// It would spoil what others see, and comes after them.
