@@ -12,6 +12,7 @@ use crate::probe::lifetimes::Cluster;
 use crate::probe::report::secs;
 use crate::probe::tape::{Tape, ending_words};
 use crate::probe::vigil::Vigil;
+use crate::time::Timestamp;
 use crate::wire::{CLOSE_ABORTED, CLOSE_INVALID_TOKEN};
 
 /// The page's advice, with the lines that follow it.
@@ -151,6 +152,9 @@ impl<'a> Drops<'a> {
             return self.maximum_age(quiet, pinging, idle, vigil);
         }
         let early = self.early(vigil);
+        if let (true, Some(finding)) = (self.is_one_moment(), self.together()) {
+            return finding;
+        }
         if early.len() >= EARLY_MIN
             && early.len() * 2 > self.all.len()
             && self.longest(|_| true) > few(vigil) * 3
@@ -160,22 +164,45 @@ impl<'a> Drops<'a> {
         self.together().unwrap_or_else(|| self.unstable())
     }
 
-    /// No pinging stream was cut by then, and one lived on for long enough to have been.
+    /// No pinging stream was cut by then, and one lived on for long enough to have been; no quiet one was silent for
+    /// longer, or else the cuts came at too many moments for an accident.
     fn spares_pinging(&self, idle: &Cluster) -> bool {
         let long = idle.at.mul_f64(1.5) + MARGIN;
         let outlived = self.longest(|stream| stream.pings) > long;
         let early = self.all.iter().filter(|drop| drop.pings && drop.tape.age() <= long).count();
-        let quiet_outlived = self.streams.iter().any(|stream| !stream.pings && stream.tape.idle() > long);
-        outlived && early == 0 && !quiet_outlived
+        outlived && early == 0 && (self.more_silent(idle) == 0 || self.moment().is_none())
+    }
+
+    /// Quiet streams that were silent for longer than that and were not cut for it.
+    fn more_silent(&self, idle: &Cluster) -> usize {
+        let long = idle.at + idle.at / 5 + MARGIN;
+        self.streams.iter().filter(|stream| !stream.pings && stream.tape.longest_idle() > long).count()
+    }
+
+    /// The moment at which most drops came, if there is one.
+    fn moment(&self) -> Option<Cluster> {
+        let ends = self.all.iter().filter_map(|drop| drop.tape.end.as_ref());
+        Cluster::of(ends.map(|(at, _)| at.since(Timestamp::ZERO)).collect())
+    }
+
+    /// Drops lie closer together on the wall clock than by age: what cut them was an event, and no rule.
+    fn is_one_moment(&self) -> bool {
+        let ages = Cluster::of(self.all.iter().map(|drop| drop.tape.age()).collect());
+        let moment = self.moment();
+        moment.is_some_and(|moment| ages.is_none_or(|ages| moment.spread < ages.spread))
     }
 
     fn idle_timeout(&self, idle: &Cluster, vigil: &Vigil) -> Finding {
         let at = idle.at.as_secs_f64();
-        Finding::new(
-            "idle-timeout",
-            format!("something on the way cuts a stream on which nothing passed for {at:.1} s"),
-            IDLE_REMEDY,
-        )
+        let symptom = format!("something on the way cuts a stream on which nothing passed for {at:.1} s");
+        let mut finding = Finding::new("idle-timeout", symptom, IDLE_REMEDY);
+        let spared = self.more_silent(idle);
+        if spared > 0 {
+            finding = finding.because(format!(
+                "{spared} quiet streams were silent for longer: not every way has that timeout"
+            ));
+        }
+        finding
         .with("timeout_s", at)
         .because(format!(
             "{} of {} drops of quiet streams came {} after the last byte either way (all within {})",
@@ -264,9 +291,7 @@ impl<'a> Drops<'a> {
 
     /// At one moment of the wall clock, whatever their ages: somebody was restarted.
     fn together(&self) -> Option<Finding> {
-        let ends = self.all.iter().filter_map(|drop| drop.tape.end.as_ref());
-        let since = |at: &crate::time::Timestamp| at.since(crate::time::Timestamp::ZERO);
-        let cluster = Cluster::of(ends.map(|(at, _)| since(at)).collect())?;
+        let cluster = self.moment()?;
         let mut pods: Vec<&str> = self.all.iter().map(|drop| drop.tape.server()).collect();
         pods.sort_unstable();
         pods.dedup();
@@ -331,7 +356,6 @@ mod tests {
     use crate::probe::judgement::Outcome;
     use crate::probe::vigil::Watch;
     use crate::session::Ending;
-    use crate::time::Timestamp;
 
     const UNTIL: u64 = 95_000;
 
@@ -403,6 +427,12 @@ mod tests {
     fn one_moment_is_a_restart_and_no_rule_is_the_network() {
         let cut = |from| vec![tape(from, from, Some(40_000 + from / 100)), tape(42_000, 94_000, None)];
         let judgement = judged(vec![cut(0), cut(7_000), cut(14_000)], vec![cut(21_000)]);
+        assert_eq!(name(&judgement), "dropped-together", "{judgement:?}");
+        // A pod dies: its streams were silent for as long as each other, and no longer than those of other pods.
+        let killed = || vec![tape(0, 1_500, Some(8_100)), tape(9_000, 94_000, None)];
+        let silent = || vec![tape(0, 31_000, None)];
+        let judgement =
+            judged(vec![killed(), killed(), killed(), silent()], vec![vec![tape(0, 94_900, None)]]);
         assert_eq!(name(&judgement), "dropped-together", "{judgement:?}");
         let at = |age: u64| vec![tape(0, age - 100, Some(age)), tape(age + 1_000, 94_000, None)];
         let judgement = judged(vec![at(11_000), at(31_000), at(52_000)], vec![at(73_000)]);
