@@ -32,6 +32,8 @@ pub struct Tape {
     pub refused: u64,
     /// When bytes last came.
     pub last_in: Timestamp,
+    /// When the server last sent something of its own accord: anything but the answer to a ping of ours.
+    pub last_frame: Timestamp,
     /// When bytes last left.
     pub last_out: Timestamp,
     /// The longest time without a byte either way, and with another one after it.
@@ -56,6 +58,7 @@ impl Tape {
             others: 0,
             refused: 0,
             last_in: opened,
+            last_frame: opened,
             last_out: opened,
             longest_silence: Duration::ZERO,
             end: None,
@@ -70,6 +73,9 @@ impl Tape {
         if !matches!(heard, Heard::End(_)) {
             self.longest_silence = self.longest_silence.max(self.silence(at));
             self.last_in = self.last_in.max(at);
+            if !matches!(heard, Heard::Pong(_)) {
+                self.last_frame = self.last_frame.max(at);
+            }
         }
         match heard {
             Heard::Hello(greeting) => self.hello = self.hello.take().or(Some((at, greeting))),
@@ -116,11 +122,6 @@ impl Tape {
     pub fn idle(&self) -> Duration {
         let end = self.end.as_ref().map_or(self.until, |(at, _)| *at);
         self.silence(end)
-    }
-
-    /// The longest time without a byte either way, the end included.
-    pub fn longest_idle(&self) -> Duration {
-        self.longest_silence.max(self.idle())
     }
 
     fn silence(&self, at: Timestamp) -> Duration {

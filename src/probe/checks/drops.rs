@@ -173,10 +173,9 @@ impl<'a> Drops<'a> {
         outlived && early == 0 && (self.more_silent(idle) == 0 || self.moment().is_none())
     }
 
-    /// Quiet streams that were silent for longer than that and were not cut for it.
+    /// Quiet streams that were silent for longer than that, and then went on.
     fn more_silent(&self, idle: &Cluster) -> usize {
-        let long = idle.at + idle.at / 5 + MARGIN;
-        self.streams.iter().filter(|stream| !stream.pings && stream.tape.longest_idle() > long).count()
+        self.streams.iter().filter(|stream| !stream.pings && stream.tape.longest_silence > idle.at).count()
     }
 
     /// The moment at which most drops came, if there is one.

@@ -31,6 +31,7 @@ pub(super) async fn examine(
             let mut judgement = token::examine(path).await;
             if let Some(vigil) = vigil.await {
                 token::judge_unprovoked(&vigil, &mut judgement);
+                token::again(path, &mut judgement).await;
             }
             judgement
         }
@@ -52,7 +53,11 @@ pub(super) async fn examine(
             None => nobody_listened(),
         },
         Check::Pings => over(vigil.await, pings::judge),
-        Check::Metrics => metrics::examine(path).await,
+        Check::Metrics => {
+            // What was dropped while we listened counts.
+            let _ = vigil.await;
+            metrics::examine(path).await
+        }
     }
 }
 

@@ -29,8 +29,12 @@ pub(super) fn judge(vigil: &Vigil) -> Judgement {
         return judgement;
     }
     let (mut alive, mut gone, mut one_way) = (0_usize, Vec::new(), Vec::new());
+    let patience = patience(vigil);
     for tape in &open {
         match last_asked(tape) {
+            Some((_, Some(_))) if patience.is_some_and(|most| tape.until.since(tape.last_frame) > most) => {
+                gone.push(*tape);
+            }
             Some((_, Some(_))) => alive += 1,
             Some((asked, None)) if tape.last_in > asked => one_way.push(*tape),
             Some((_, None)) => gone.push(*tape),
@@ -65,29 +69,51 @@ pub(super) fn judge(vigil: &Vigil) -> Judgement {
     judgement
 }
 
+/// Nothing of the server's own for longer than this, while it pings others, is silence; `None`: nobody was pinged twice.
+fn patience(vigil: &Vigil) -> Option<Duration> {
+    let of_tape = |tape: &Tape| -> Vec<Duration> {
+        tape.all_pings().windows(2).map(|pair| pair[1].since(pair[0])).collect()
+    };
+    let mut gaps: Vec<Duration> = vigil.tapes().flat_map(of_tape).collect();
+    gaps.sort_unstable();
+    Some(gaps.get(gaps.len() / 2)?.mul_f64(1.5) + Duration::from_millis(500))
+}
+
 /// The ping that was sent when listening ended: when, and when it was answered.
 fn last_asked(tape: &Tape) -> Option<(crate::time::Timestamp, Option<crate::time::Timestamp>)> {
     tape.own_pings.last().copied()
 }
 
 fn silent(vigil: &Vigil, gone: &[&Tape], open: usize) -> Finding {
-    let silences: Vec<Duration> = gone.iter().map(|tape| tape.until.since(tape.last_in)).collect();
+    let silences: Vec<Duration> = gone.iter().map(|tape| tape.until.since(tape.last_frame)).collect();
     let (least, most) = (silences.iter().min(), silences.iter().max());
+    let answering =
+        gone.iter().filter(|tape| last_asked(tape).is_some_and(|(_, answer)| answer.is_some())).count();
     let mut pods: BTreeMap<&str, usize> = BTreeMap::new();
     gone.iter().for_each(|tape| *pods.entry(tape.server()).or_insert(0) += 1);
     let pods: Vec<String> = pods.iter().map(|(pod, count)| format!("{count} of {pod}")).collect();
-    let lived = gone.iter().map(|tape| tape.last_in.since(tape.opened)).max().unwrap_or_default();
-    Finding::new("silent-drop", "streams go silent: no close frame, no end, nobody there", REMEDY)
+    let lived = gone.iter().map(|tape| tape.last_frame.since(tape.opened)).max().unwrap_or_default();
+    let mut finding = Finding::new("silent-drop", "streams go silent: no close frame, no end, nobody there", REMEDY)
         .with("streams", gone.len() as f64)
         .because(format!(
-            "{} of {open} open streams ({}) do not answer a ping of ours, and nothing else came for {} to {}",
+            "{} of {open} open streams ({}) brought nothing of the server's own for {} to {}, neither ping nor event",
             gone.len(),
             pods.join(", "),
             secs(least.copied().unwrap_or_default()),
             secs(most.copied().unwrap_or_default())
         ))
-        .because(format!("the last byte of any of them came {} after its upgrade at the latest", secs(lived)))
-        .because(format!("listened for {}", secs(vigil.listened())))
+        .because(format!(
+            "{} of them do not answer a ping of ours either; what any of them brought last came {} after its upgrade at the \
+             latest",
+            gone.len() - answering,
+            secs(lived)
+        ));
+    if answering > 0 {
+        finding = finding.because(format!(
+            "{answering} of them answer pings of ours: something holds the socket, and the server has forgotten the stream"
+        ));
+    }
+    finding.because(format!("listened for {}", secs(vigil.listened())))
 }
 
 fn half_open(one_way: &[&Tape], open: usize) -> Finding {
@@ -154,5 +180,7 @@ mod tests {
             (Outcome::Finding, "half-open")
         );
         assert_eq!(judged(95, vec![tape(&[30, 60], 95, false, true)]), (Outcome::Inconclusive, ""));
+        let forgotten = tape(&[30], 95, true, false);
+        assert_eq!(judged(95, vec![there(), forgotten]), (Outcome::Finding, "silent-drop"));
     }
 }

@@ -74,6 +74,12 @@ pub(super) async fn examine(path: &Rc<Path>) -> Judgement {
     judgement
 }
 
+/// Opens one more stream with the newest token, when listening has ended.
+pub(super) async fn again(path: &Rc<Path>, judgement: &mut Judgement) {
+    let token = path.line.tokens.access(KEYHOLDER);
+    judge_good(&token, &open(path, &token).await, "the newest token, after listening,", judgement);
+}
+
 /// 4001 on streams whose tokens were good when they were opened.
 pub(super) fn judge_unprovoked(vigil: &Vigil, judgement: &mut Judgement) {
     let is_refused = |tape: &&crate::probe::tape::Tape| tape.close_code() == Some(CLOSE_INVALID_TOKEN);
