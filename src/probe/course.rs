@@ -249,7 +249,7 @@ async fn enter(
     };
     let provisioned = provision(&line, &population, run, paces, &mut |text| note(text)).await;
     let provisioned = provisioned.map_err(ProbeError::preflight)?;
-    Ok(Path::new(line, run, profile, population, provisioned, metrics, listen, note))
+    Ok(Path::new(line, run, profile, provisioned, metrics, listen, note))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the id of a probe is its own each time")]

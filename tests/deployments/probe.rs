@@ -285,7 +285,7 @@ impl Target {
         fs::write(&path, profile).expect("written");
         let mut command = Command::new(EXE);
         command.arg("target").arg(&path).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        planted.set.iter().for_each(|set| drop(command.args(["--set", set])));
+        command.args(planted.set.iter().flat_map(|set| ["--set", set]));
         let mut child = command.spawn().expect("it starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
         let mut said = |word: &str| {
