@@ -20,6 +20,7 @@ mod checks;
 mod course;
 mod ear;
 mod judgement;
+mod met;
 mod path;
 mod report;
 mod tape;
@@ -27,7 +28,7 @@ mod vigil;
 
 pub use check::Check;
 pub use course::{ProbeError, ProbeOptions, probe};
-pub use judgement::{Finding, Judgement, Outcome};
+pub use judgement::{Finding, Judgement, Observation, Outcome};
 pub use path::{QUIET, TALK};
 pub use report::{CheckReport, Report, Sent};
 

@@ -2,7 +2,9 @@
 
 mod metrics;
 mod pings;
+mod sync;
 mod tenant;
+mod undocumented;
 
 use std::rc::Rc;
 
@@ -21,6 +23,12 @@ pub(super) async fn examine(
         Check::Tenant => tenant::judge(&*vigil.await, path.tenant()),
         Check::Pings => pings::judge(&*vigil.await),
         Check::Metrics => metrics::examine(path).await,
+        Check::Bridge => sync::bridge::examine(path).await,
+        Check::Pages => sync::pages::examine(path).await,
+        Check::Poll => sync::poll::examine(path).await,
+        Check::Positions => sync::positions::examine(path).await,
+        Check::Seam => sync::seam::examine(path).await,
+        Check::Undocumented => undocumented::examine(path).await,
         _ => Judgement::default(),
     }
 }
