@@ -44,7 +44,14 @@ pub enum Check {
 impl Check {
     /// All of them, in the order of the page.
     pub const ALL: &[Self] = &[
+        Self::Drops,
+        Self::Silence,
+        Self::Token,
+        Self::PingTimeout,
+        Self::Duplicate,
         Self::Tenant,
+        Self::RateLimit,
+        Self::Deaf,
         Self::Pings,
         Self::Metrics,
         Self::Bridge,
@@ -104,12 +111,15 @@ impl Check {
         }
     }
 
-    /// It reads the tapes of the vigil.
+    /// It can say nothing without the vigil; others add what they see in it.
     pub(super) fn needs_vigil(self) -> bool {
-        !matches!(self, Self::RateLimit | Self::Metrics) && !self.asks_sync()
+        matches!(
+            self,
+            Self::Drops | Self::Silence | Self::PingTimeout | Self::Tenant | Self::Deaf | Self::Pings
+        )
     }
 
-    /// It looks at sync, and makes its own traffic in [`super::TALK`].
+    /// It looks at sync, and makes its own traffic in [`super::path::TALK`].
     pub(super) fn asks_sync(self) -> bool {
         matches!(
             self,

@@ -1,6 +1,6 @@
 //! One whole probe: preflight, identities and rooms, the checks side by side, the report.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::io;
 use std::rc::Rc;
@@ -172,12 +172,19 @@ async fn examine_all(path: &Rc<Path>, only: &[Check]) -> (Vec<(Check, Judgement)
         let path = Rc::clone(path);
         async move { Rc::new(Vigil::keep(&path).await) }.boxed_local().shared()
     };
-    let listened = RefCell::new(Duration::ZERO);
+    let listens = Check::ALL.iter().any(|check| only.contains(check) && check.needs_vigil());
+    if listens {
+        path.note(&format!("listening for {:.0} s", path.listen.as_secs_f64()));
+    }
+    let listened = Cell::new(Duration::ZERO);
     let examine = async |check: Check| {
         let vigil = async {
+            if !listens {
+                return None;
+            }
             let vigil = vigil.clone().await;
-            *listened.borrow_mut() = vigil.listened();
-            vigil
+            listened.set(vigil.listened());
+            Some(vigil)
         };
         let judgement = checks::examine(check, path, vigil).await;
         let word = match judgement.outcome() {
@@ -189,9 +196,6 @@ async fn examine_all(path: &Rc<Path>, only: &[Check]) -> (Vec<(Check, Judgement)
         (check, judgement)
     };
     let asked = |check: &&Check| only.contains(check);
-    if Check::ALL.iter().filter(asked).any(|check| check.needs_vigil()) {
-        path.note(&format!("listening for {:.0} s", path.listen.as_secs_f64()));
-    }
     // Whoever shares an identity with another check comes after it.
     let later = |check: &&Check| check.disturbs() || (check.asks_sync() && !path.has(BRIDGER));
     let beside = Check::ALL.iter().filter(asked).filter(|check| !later(check));

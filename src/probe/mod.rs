@@ -9,27 +9,28 @@
 //!               └──> checks that provoke something by themselves (side by side) ────┘
 //! ```
 //!
-//! Identities come in two groups, each in a room of its own: what is published in [`TALK`] is heard by those who
-//! provoke something, and never disturbs the streams of the vigil, whose room is [`QUIET`]. Everything is bounded in
+//! Identities come in two groups, each in a room of its own: what is published in [`TALK`](path::TALK) is heard by those who
+//! provoke something, and never disturbs the streams of the vigil, whose room is [`QUIET`](path::QUIET). Everything is bounded in
 //! number and time; nothing is written but what identities need (`<credentials>.tokens`).
 //!
 //! To add a check: a variant of [`Check`], a file in `checks`, an arm in `checks::examine`.
 
+pub mod ear;
+pub mod path;
+pub mod tape;
+pub mod vigil;
+
 mod check;
 mod checks;
 mod course;
-mod ear;
 mod judgement;
+mod lifetimes;
 mod met;
-mod path;
 mod report;
-mod tape;
-mod vigil;
 
 pub use check::Check;
 pub use course::{ProbeError, ProbeOptions, probe};
 pub use judgement::{Finding, Judgement, Observation, Outcome};
-pub use path::{QUIET, TALK};
 pub use report::{CheckReport, Report, Sent};
 
 pub(crate) use course::profile_for;

@@ -41,15 +41,15 @@ pub(super) const IDENTITIES_MIN: u32 = 6;
 const REFRESH_AT: f64 = 0.8;
 
 /// One identity of each kind that checks need; the others of [`Path::provokers`] are free.
-pub(crate) const SPEAKER: u32 = 0;
+pub const SPEAKER: u32 = 0;
 /// The second member of [`TALK`].
-pub(crate) const HEARER: u32 = 2;
+pub const HEARER: u32 = 2;
 /// Whose token is spoilt.
-pub(crate) const KEYHOLDER: u32 = 4;
+pub const KEYHOLDER: u32 = 4;
 /// Who answers no ping; not there when there are few identities.
-pub(crate) const MUTE: u32 = 6;
+pub const MUTE: u32 = 6;
 /// Whose token is used twice; likewise.
-pub(crate) const TWIN: u32 = 8;
+pub const TWIN: u32 = 8;
 
 /// Who opens and cuts streams of its own for the checks of sync; when there are too few identities for it, those checks come
 /// after the others and take [`HEARER`].

@@ -32,8 +32,12 @@ pub struct Tape {
     pub refused: u64,
     /// When bytes last came.
     pub last_in: Timestamp,
+    /// When the server last sent something of its own accord: anything but the answer to a ping of ours.
+    pub last_frame: Timestamp,
     /// When bytes last left.
     pub last_out: Timestamp,
+    /// The longest time without a byte either way, and with another one after it.
+    pub longest_silence: Duration,
     /// When and how it ended; `None`: we left, or it still goes on.
     pub end: Option<(Timestamp, Ending)>,
     /// When listening ended.
@@ -54,7 +58,9 @@ impl Tape {
             others: 0,
             refused: 0,
             last_in: opened,
+            last_frame: opened,
             last_out: opened,
+            longest_silence: Duration::ZERO,
             end: None,
             until: opened,
         }
@@ -65,7 +71,11 @@ impl Tape {
         self.until = self.until.max(at);
         // An end is not a byte: the silence before it is what matters.
         if !matches!(heard, Heard::End(_)) {
+            self.longest_silence = self.longest_silence.max(self.silence(at));
             self.last_in = self.last_in.max(at);
+            if !matches!(heard, Heard::Pong(_)) {
+                self.last_frame = self.last_frame.max(at);
+            }
         }
         match heard {
             Heard::Hello(greeting) => self.hello = self.hello.take().or(Some((at, greeting))),
@@ -89,6 +99,7 @@ impl Tape {
     pub fn pings(&mut self, at: Timestamp) -> Option<u32> {
         let number = u32::try_from(self.own_pings.len()).ok()?;
         (self.own_pings.len() < KEPT_MAX).then(|| {
+            self.longest_silence = self.longest_silence.max(self.silence(at));
             self.own_pings.push((at, None));
             self.last_out = at;
             number
@@ -110,7 +121,11 @@ impl Tape {
     /// From the last byte, either way, to the end, or to the end of listening.
     pub fn idle(&self) -> Duration {
         let end = self.end.as_ref().map_or(self.until, |(at, _)| *at);
-        end.since(self.last_in.max(self.last_out))
+        self.silence(end)
+    }
+
+    fn silence(&self, at: Timestamp) -> Duration {
+        at.since(self.last_in.max(self.last_out))
     }
 
     /// `server_name` of hello, for people.

@@ -58,6 +58,9 @@ const SPACING: Duration = Duration::from_millis(30);
 /// Events published when all streams are there, and again when listening has ended.
 const EVENTS: u32 = 3;
 
+/// How much longer than late events need streams are held in the end.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// Between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(10);
 
@@ -164,7 +167,9 @@ impl Watch {
 
 /// Until the end of the stream, or until listening has ended and late events have had their time.
 async fn listen(path: &Rc<Path>, mut ear: Ear, tape: &mut Tape, plan: Plan, mut greeted: impl FnMut()) {
-    let leave = plan.until + path.lateness_bound() + Duration::from_secs(1);
+    let leave = plan.until + path.lateness_bound() + GRACE;
+    // Asked again when the last events have had their time: an answer then proves that they could have come.
+    let last_ping = plan.until + path.lateness_bound() + GRACE / 2;
     let mut next_ping = plan.own_pings.map_or(plan.until, |every| (ear.opened + every).min(plan.until));
     loop {
         select! {
@@ -186,9 +191,12 @@ async fn listen(path: &Rc<Path>, mut ear: Ear, tape: &mut Tape, plan: Plan, mut 
                 if let Some(number) = tape.pings(now) {
                     ear.ping(number).await;
                 }
-                let every = plan.own_pings.unwrap_or(Duration::MAX);
-                let regular = now + every;
-                next_ping = if now < plan.until { regular.min(plan.until) } else { leave };
+                next_ping = match plan.own_pings {
+                    _ if now >= last_ping => leave,
+                    _ if now >= plan.until => last_ping,
+                    Some(every) => (now + every).min(plan.until),
+                    None => plan.until,
+                };
             }
         }
     }
