@@ -32,6 +32,9 @@ const MEMBERS: usize = 3;
 /// An ephemeral frame, or the answer to a goodbye, that has not come after this does not come.
 const SOON: Duration = Duration::from_secs(2);
 
+/// When everything is there, what comes again has this long to come.
+const GRACE: Duration = Duration::from_millis(100);
+
 /// One publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Said {
@@ -146,18 +149,22 @@ async fn listen(path: &Rc<Path>, ear: &mut Ear, said: &[Said]) -> Vec<(Timestamp
     let is_here = |came: &[(Timestamp, Event)], own: &Said| {
         came.iter().any(|(_, event)| event.ours == Some((own.room, Some(own.n))))
     };
-    while !said.iter().filter(|own| own.created.is_some()).all(|own| is_here(&came, own)) {
+    let mut leave = until;
+    loop {
+        if said.iter().filter(|own| own.created.is_some()).all(|own| is_here(&came, own)) {
+            // What comes twice comes twice in a row.
+            leave = leave.min(path.now() + GRACE);
+        }
         tokio::select! {
             biased;
             (at, heard) = ear.next() => match heard {
                 Heard::Event(event) if event.ours.is_some_and(|(room, _)| room >= SIDE) => came.push((at, event)),
-                Heard::End(_) => break,
+                Heard::End(_) => return came,
                 _ => {}
             },
-            () = path.sleep_until(until) => break,
+            () = path.sleep_until(leave) => return came,
         }
     }
-    came
 }
 
 fn delivery(said: &[Said], came: &[(Timestamp, Event)]) -> Observation {
