@@ -180,6 +180,12 @@ impl Stream {
         self.send(Frame::close(frame), cx);
     }
 
+    /// Says close 1000 and goes on reading: the probe asks with it how the server answers.
+    pub fn goodbye(&mut self, cx: &mut Context<'_>) {
+        let goodbye = CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::from_static("") };
+        self.send(Frame::close(Some(goodbye)), cx);
+    }
+
     /// Leaves in good order: close frame 1000, then waits for the server's, but not for long.
     pub async fn leave(mut self) {
         let goodbye = CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::from_static("") };

@@ -27,6 +27,18 @@ pub enum Check {
     Pings,
     /// Which documented metrics are exposed, and what do they say?
     Metrics,
+    /// Does sync after a cut return what was missed?
+    Bridge,
+    /// Is `since` exclusive, and is `next_cursor` safe?
+    Pages,
+    /// Does `timeout=0` return at once, and how long is an empty long poll held?
+    Poll,
+    /// Do positions go backwards, and does an event appear below a cursor?
+    Positions,
+    /// How wide is the gap between a sync reply and the subscription?
+    Seam,
+    /// What does this deployment do where the documentation is silent?
+    Undocumented,
 }
 
 impl Check {
@@ -42,6 +54,12 @@ impl Check {
         Self::Deaf,
         Self::Pings,
         Self::Metrics,
+        Self::Bridge,
+        Self::Pages,
+        Self::Poll,
+        Self::Positions,
+        Self::Seam,
+        Self::Undocumented,
     ];
 
     /// As the command line names it.
@@ -57,6 +75,12 @@ impl Check {
             Self::Deaf => "deaf",
             Self::Pings => "pings",
             Self::Metrics => "metrics",
+            Self::Bridge => "bridge",
+            Self::Pages => "pages",
+            Self::Poll => "poll",
+            Self::Positions => "positions",
+            Self::Seam => "seam",
+            Self::Undocumented => "undocumented",
         }
     }
 
@@ -78,6 +102,12 @@ impl Check {
             Self::Deaf => "Connects fine but no events arrive: ws.fanout_failed",
             Self::Pings => "ScaiWave pings every 30s",
             Self::Metrics => "Where to look: metrics",
+            Self::Bridge => "On reconnect: /v1/sync?since=<last_stream_position> to bridge the gap",
+            Self::Pages => "On reconnect: /v1/sync, page after page",
+            Self::Poll => "Don't keep the stream open across long outages: fall back to sync",
+            Self::Positions => "Persist the highest stream_position you've processed",
+            Self::Seam => "On reconnect: sync to bridge the gap, then resume the stream",
+            Self::Undocumented => "What the documentation leaves open",
         }
     }
 
@@ -86,6 +116,14 @@ impl Check {
         matches!(
             self,
             Self::Drops | Self::Silence | Self::PingTimeout | Self::Tenant | Self::Deaf | Self::Pings
+        )
+    }
+
+    /// It looks at sync, and makes its own traffic in [`super::path::TALK`].
+    pub(super) fn asks_sync(self) -> bool {
+        matches!(
+            self,
+            Self::Bridge | Self::Pages | Self::Poll | Self::Positions | Self::Seam | Self::Undocumented
         )
     }
 

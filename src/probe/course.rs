@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 use super::check::Check;
 use super::checks;
-use super::judgement::{Judgement, Outcome};
-use super::path::{IDENTITIES, IDENTITIES_MIN, Path};
+use super::judgement::{Judgement, Observation, Outcome};
+use super::path::{BRIDGER, IDENTITIES, IDENTITIES_MIN, Path};
 use super::report::{CheckReport, Report};
 use super::vigil::Vigil;
 use crate::driver::api;
@@ -144,6 +144,11 @@ async fn course(
     let of = |check: Check| judged.iter().find(|(own, _)| *own == check).map(|(_, judged)| judged.clone());
     let checks: Vec<CheckReport> =
         Check::ALL.iter().map(|&check| CheckReport::new(check, of(check))).collect();
+    let of_checks = Check::ALL.iter().filter_map(|&check| of(check)).flat_map(|judged| judged.observed);
+    let mut observed: Vec<Observation> = of_checks.collect();
+    if options.only.contains(&Check::Undocumented) {
+        observed.extend(path.limits_met());
+    }
     let started_at = jiff::Timestamp::try_from(clock.started());
     Ok(Report {
         schema: Report::SCHEMA,
@@ -157,6 +162,7 @@ async fn course(
         outcome: Report::outcome_of(&checks),
         sent: path.sent(),
         checks,
+        observed,
     })
 }
 
@@ -190,9 +196,11 @@ async fn examine_all(path: &Rc<Path>, only: &[Check]) -> (Vec<(Check, Judgement)
         (check, judgement)
     };
     let asked = |check: &&Check| only.contains(check);
-    let beside = Check::ALL.iter().filter(asked).filter(|check| !check.disturbs());
+    // Whoever shares an identity with another check comes after it.
+    let later = |check: &&Check| check.disturbs() || (check.asks_sync() && !path.has(BRIDGER));
+    let beside = Check::ALL.iter().filter(asked).filter(|check| !later(check));
     let mut judged = join_all(beside.map(|&check| examine(check))).await;
-    for &check in Check::ALL.iter().filter(asked).filter(|check| check.disturbs()) {
+    for &check in Check::ALL.iter().filter(asked).filter(later) {
         judged.push(examine(check).await);
     }
     (judged, listened.into_inner())

@@ -1,6 +1,6 @@
 //! A stream that is listened to: what comes, and when.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -27,7 +27,14 @@ pub struct Ear {
     /// When bytes last left.
     pub last_out: Timestamp,
     muted: bool,
+    /// It is we who leave: the server's close frame is the last word.
+    leaving: bool,
+    /// Frames that are neither hello nor messages nor pings, by their `type`; at most [`KINDS_MAX`] of those.
+    pub kinds: BTreeMap<Box<str>, u64>,
 }
+
+/// Types of frames that are told apart (the documentation has eleven).
+const KINDS_MAX: usize = 32;
 
 /// One thing that came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +89,8 @@ impl Ear {
             last_in: now,
             last_out: now,
             muted: false,
+            leaving: false,
+            kinds: BTreeMap::new(),
         }
     }
 
@@ -118,6 +127,18 @@ impl Ear {
         }
     }
 
+    /// Says close 1000 and goes on listening: how does the server answer?
+    pub async fn goodbye(&mut self) {
+        self.leaving = true;
+        poll_fn(|cx| {
+            if let Some(stream) = &mut self.stream {
+                stream.goodbye(cx);
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+
     /// Says goodbye: close frame 1000.
     pub async fn leave(mut self) {
         if let Some(stream) = self.stream.take() {
@@ -152,7 +173,13 @@ impl Ear {
                 break;
             };
             let heard = match item {
-                Item::Text(text) => Heard::of(&Frame::parse(&text), &run),
+                Item::Text(text) => {
+                    let heard = Heard::of(&Frame::parse(&text), &run);
+                    if heard == Heard::Other {
+                        count_kind(&mut self.kinds, &text);
+                    }
+                    heard
+                }
                 Item::Ping(payload) => {
                     stream.pong(payload, cx);
                     Heard::Ping
@@ -163,7 +190,9 @@ impl Ear {
                 Item::Odd(_) => Heard::Other,
                 Item::Close(code, reason) => {
                     let ending = Ending::Close { code, reason: reason.into() };
-                    if let Some(stream) = self.stream.take() {
+                    if let Some(stream) = self.stream.take()
+                        && !self.leaving
+                    {
                         stream.answer_close(code, cx);
                     }
                     self.end(ending);
@@ -193,6 +222,20 @@ impl Ear {
     fn end(&mut self, ending: Ending) {
         self.stream = None;
         self.heard.push_back((self.path.now(), Heard::End(ending)));
+    }
+}
+
+fn count_kind(kinds: &mut BTreeMap<Box<str>, u64>, text: &str) {
+    /// Of any frame.
+    #[derive(serde::Deserialize)]
+    struct Kind<'a> {
+        #[serde(rename = "type", borrow)]
+        kind: std::borrow::Cow<'a, str>,
+    }
+    let kind = serde_json::from_str::<Kind<'_>>(text).map_or("no type".into(), |own| own.kind);
+    let kind = &kind[..kind.floor_char_boundary(64)];
+    if kinds.len() < KINDS_MAX || kinds.contains_key(kind) {
+        *kinds.entry(kind.into()).or_default() += 1;
     }
 }
 

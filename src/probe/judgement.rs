@@ -60,6 +60,38 @@ impl Finding {
     }
 }
 
+/// What this deployment does where the documentation says nothing: neither right nor wrong.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Observation {
+    /// For scripts; never changes its meaning.
+    pub topic: &'static str,
+    /// `false`: it could not be seen, and `what` says why.
+    pub seen: bool,
+    /// For people, in one line.
+    pub what: String,
+    /// Figures by name, units in the name.
+    pub measured: BTreeMap<&'static str, f64>,
+}
+
+impl Observation {
+    /// It was seen.
+    pub fn new(topic: &'static str, what: impl Into<String>) -> Self {
+        Self { topic, seen: true, what: what.into(), measured: BTreeMap::new() }
+    }
+
+    /// It was not, and why.
+    pub fn unseen(topic: &'static str, why: impl Into<String>) -> Self {
+        Self { seen: false, ..Self::new(topic, why) }
+    }
+
+    /// One figure, rounded as those of a [`Finding`].
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: f64) -> Self {
+        self.measured.insert(name, (value * 1000.0).round() / 1000.0);
+        self
+    }
+}
+
 /// All that one check has to say.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Judgement {
@@ -69,6 +101,8 @@ pub struct Judgement {
     pub unclear: Vec<String>,
     /// What was seen and is as it should be, in sentences.
     pub seen: Vec<String>,
+    /// What was seen where nobody says how it should be.
+    pub observed: Vec<Observation>,
 }
 
 impl Judgement {
@@ -85,6 +119,11 @@ impl Judgement {
     /// Something is as it should be, or is worth knowing.
     pub fn saw(&mut self, what: impl Into<String>) {
         self.seen.push(what.into());
+    }
+
+    /// Something is as it is, and the documentation says nothing about it.
+    pub fn observed(&mut self, observation: Observation) {
+        self.observed.push(observation);
     }
 
     /// A finding is one whatever else could not be told.

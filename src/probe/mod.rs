@@ -25,11 +25,12 @@ mod checks;
 mod course;
 mod judgement;
 mod lifetimes;
+mod met;
 mod report;
 
 pub use check::Check;
 pub use course::{ProbeError, ProbeOptions, probe};
-pub use judgement::{Finding, Judgement, Outcome};
+pub use judgement::{Finding, Judgement, Observation, Outcome};
 pub use report::{CheckReport, Report, Sent};
 
 pub(crate) use course::profile_for;

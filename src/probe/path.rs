@@ -1,13 +1,16 @@
 //! The way to a live target, as a check takes it: ask, publish, open a stream, each counted.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
 use http::header::HeaderValue;
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::ear::Ear;
+use super::judgement::Observation;
+use super::met::Met;
 use super::report::Sent;
 use crate::driver::api;
 use crate::driver::endpoint::Endpoint;
@@ -48,6 +51,12 @@ pub const MUTE: u32 = 6;
 /// Whose token is used twice; likewise.
 pub const TWIN: u32 = 8;
 
+/// Who opens and cuts streams of its own for the checks of sync; when there are too few identities for it, those checks come
+/// after the others and take [`HEARER`].
+pub(crate) const BRIDGER: u32 = 10;
+/// Whose stream is held for as long as its token lives; not there when there are few identities.
+pub(crate) const KEEPER: u32 = 12;
+
 /// A target, with everything a check needs to talk to it. One per probe.
 pub struct Path {
     /// Clock, endpoint, tokens, cookies.
@@ -71,6 +80,9 @@ pub struct Path {
     /// The next number in each of the two rooms.
     next: [Cell<u32>; 2],
     note: Box<dyn Fn(&str)>,
+    /// Held by the check of sync that publishes in [`TALK`] right now.
+    pub floor: Mutex<()>,
+    met: RefCell<Met>,
 }
 
 /// What became of a publish.
@@ -133,6 +145,8 @@ impl Path {
             streams,
             next,
             note,
+            floor: Mutex::default(),
+            met: RefCell::default(),
         }
     }
 
@@ -217,7 +231,34 @@ impl Path {
         let request = || self.line.request(client, call);
         let answer = self.pool.exchange(self.line.deadline(patience), limit, request).await?;
         self.line.keep_cookies(client, &answer.cookies);
+        self.met.borrow_mut().answered(&answer);
         Ok(answer)
+    }
+
+    /// The same on a connection of its own and without the identity's cookies: to whatever pod the path chooses.
+    ///
+    /// # Errors
+    ///
+    /// As [`Path::ask`].
+    pub async fn ask_anew(&self, client: u32, call: Call<'_>, limit: usize) -> Result<Answer, Trouble> {
+        self.requests.set(self.requests.get() + 1);
+        let (endpoint, token) = (self.line.endpoint(client), self.line.tokens.access(client));
+        let deadline = self.line.deadline(self.profile.client.sync_deadline);
+        let call = Call { token: Some(&token), ..call };
+        let request = || call.to_request(endpoint, &self.line.agent);
+        let answer = exchange(&mut None, endpoint, deadline, limit, request).await?;
+        self.met.borrow_mut().answered(&answer);
+        Ok(answer)
+    }
+
+    /// One publish of a check's own making is about to be sent: counted.
+    pub fn count_publish(&self) {
+        self.publishes.set(self.publishes.get() + 1);
+    }
+
+    /// Limits that were met so far.
+    pub fn limits_met(&self) -> Vec<Observation> {
+        self.met.borrow().observations(self.sent())
     }
 
     /// One request in nobody's name, to this endpoint.
@@ -316,7 +357,8 @@ impl Path {
         let (endpoint, cookie) = (self.line.endpoint(client), self.line.cookie(client));
         let agent: &HeaderValue = &self.line.agent;
         let deadline = self.line.deadline(self.line.connect_deadline);
-        let opened = Box::pin(Stream::open(endpoint, token, cookie.as_deref(), agent, deadline)).await?;
+        let opened = Box::pin(Stream::open(endpoint, token, cookie.as_deref(), agent, deadline)).await;
+        let opened = opened.inspect_err(|&failure| self.met.borrow_mut().refused(failure))?;
         self.line.keep_cookies(client, &opened.cookies);
         Ok(Ear::new(Rc::clone(self), opened.stream))
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::check::Check;
-use super::judgement::{Finding, Judgement, Outcome};
+use super::judgement::{Finding, Judgement, Observation, Outcome};
 
 /// The whole of it.
 #[derive(Clone, Debug, Serialize)]
@@ -32,6 +32,8 @@ pub struct Report {
     pub sent: Sent,
     /// Every check, in the order of the page.
     pub checks: Vec<CheckReport>,
+    /// What this deployment does where the documentation leaves it open.
+    pub observed: Vec<Observation>,
 }
 
 /// What the probe did to the target.
@@ -68,7 +70,7 @@ impl CheckReport {
     /// `None`: it was not asked.
     pub(super) fn new(check: Check, judgement: Option<Judgement>) -> Self {
         let outcome = judgement.as_ref().map_or(Outcome::NotAsked, Judgement::outcome);
-        let Judgement { findings, unclear, seen } = judgement.unwrap_or_default();
+        let Judgement { findings, unclear, seen, .. } = judgement.unwrap_or_default();
         Self { check, page: check.page(), outcome, findings, unclear, seen }
     }
 }
@@ -111,6 +113,7 @@ impl Report {
         if !skipped.is_empty() {
             page.push_str(&format!("not asked: {}\n", skipped.join(", ")));
         }
+        self.tell_observed(&mut page);
         let Sent { identities, requests, publishes, streams } = self.sent;
         page.push_str(&format!(
             "\nlistened {:.0} s of {:.0} s; {identities} identities, {requests} requests ({publishes} publishes), \
@@ -121,6 +124,16 @@ impl Report {
             self.headline(),
         ));
         page
+    }
+
+    fn tell_observed(&self, page: &mut String) {
+        if self.observed.is_empty() {
+            return;
+        }
+        page.push_str("\nleft open by the documentation; this deployment:\n");
+        for Observation { topic, seen, what, .. } in &self.observed {
+            page.push_str(&format!("  {topic:16}  {}{what}\n", if *seen { "" } else { "not seen: " }));
+        }
     }
 
     fn headline(&self) -> String {
@@ -192,6 +205,7 @@ mod tests {
             outcome: Report::outcome_of(&checks),
             sent: Sent::default(),
             checks,
+            observed: Vec::new(),
         }
     }
 
@@ -216,6 +230,23 @@ mod tests {
         assert_eq!(json["checks"][0]["check"], "drops");
         assert_eq!(json["checks"][0]["findings"][0]["name"], "idle-timeout");
         assert_eq!(json["measured_without"], "permessage-deflate");
+    }
+
+    #[test]
+    fn what_was_observed_has_a_section_of_its_own_and_is_no_finding() {
+        let mut report = report(vec![Some(Judgement::default())]);
+        assert!(!report.text().contains("left open"));
+        report.observed.push(Observation::new("typing", "comes on the stream").with("after_ms", 1.5));
+        report.observed.push(Observation::unseen("token-expiry", "token life is 3600 s"));
+        let text = report.text();
+        for words in ["left open by", "typing            comes on", "token-expiry      not seen: token life"]
+        {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+        assert_eq!(report.outcome, Outcome::Healthy);
+        let json = serde_json::to_value(&report).expect("plain data");
+        assert_eq!(json["observed"][0]["measured"]["after_ms"], 1.5);
+        assert_eq!(json["observed"][1]["seen"], false);
     }
 
     #[test]

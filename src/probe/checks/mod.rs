@@ -7,8 +7,10 @@ mod metrics;
 mod pings;
 mod rate_limit;
 mod silence;
+mod sync;
 mod tenant;
 mod token;
+mod undocumented;
 
 use std::rc::Rc;
 
@@ -58,6 +60,12 @@ pub(super) async fn examine(
             let _ = vigil.await;
             metrics::examine(path).await
         }
+        Check::Bridge => sync::bridge::examine(path).await,
+        Check::Pages => sync::pages::examine(path).await,
+        Check::Poll => sync::poll::examine(path).await,
+        Check::Positions => sync::positions::examine(path).await,
+        Check::Seam => sync::seam::examine(path).await,
+        Check::Undocumented => undocumented::examine(path).await,
     }
 }
 
