@@ -23,10 +23,13 @@ struct Probed {
 }
 
 impl Probed {
-    fn of(url: &str, key_file: &str, listen: &str) -> Self {
+    /// Asked `only` this; nothing: everything.
+    fn of(url: &str, key_file: &str, listen: &str, only: &[&str]) -> Self {
+        let only = if only.is_empty() { Vec::new() } else { vec!["--only".to_owned(), only.join(",")] };
         let output = Command::new(EXE)
             .args(["probe", url, "--key-file", key_file, "--listen", listen, "--format", "json"])
             .args(["--set", "client.lateness_bound=1s"])
+            .args(only)
             .output()
             .expect("it runs");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -34,11 +37,11 @@ impl Probed {
         Self { code: output.status.code().expect("an exit code"), report }
     }
 
-    fn through(port: u16, pods: &Pods, listen: &str) -> Self {
+    fn through(port: u16, pods: &Pods, listen: &str, only: &[&str]) -> Self {
         let place = tempfile::tempdir().expect("a place");
         let key_file = place.path().join("key");
         fs::write(&key_file, &pods.key).expect("written");
-        Self::of(&format!("http://127.0.0.1:{port}"), &key_file.display().to_string(), listen)
+        Self::of(&format!("http://127.0.0.1:{port}"), &key_file.display().to_string(), listen, only)
     }
 
     fn findings(&self) -> Vec<&Value> {
@@ -69,6 +72,20 @@ impl Probed {
     }
 }
 
+/// What is asked of streams; `tests/sync_probe.rs` has the others.
+const STREAMS: &[&str] = &[
+    "drops",
+    "silence",
+    "token",
+    "ping-timeout",
+    "duplicate",
+    "tenant",
+    "rate-limit",
+    "deaf",
+    "pings",
+    "metrics",
+];
+
 /// Pods whose pings are as far apart as these balancers' timeouts are not.
 fn slow_pods() -> Pods {
     Pods::start_with(2, |config| config.ping_interval = Duration::from_secs(3))
@@ -80,8 +97,8 @@ fn nginx_with_too_low_a_read_timeout_is_named_and_one_above_the_pings_is_healthy
     let low = Nginx::new(&slow).reading_for("2s").start();
     let good = Nginx::new(&quick).start();
     thread::scope(|scope| {
-        scope.spawn(|| Probed::through(low.port(), &slow, "9s").is_idle_timeout_of(2.0));
-        scope.spawn(|| Probed::through(good.port(), &quick, "7s").is_healthy());
+        scope.spawn(|| Probed::through(low.port(), &slow, "9s", STREAMS).is_idle_timeout_of(2.0));
+        scope.spawn(|| Probed::through(good.port(), &quick, "7s", &[]).is_healthy());
     });
 }
 
@@ -91,8 +108,8 @@ fn haproxy_with_too_low_a_tunnel_timeout_is_named_and_one_above_the_pings_is_hea
     let low = Haproxy::new(&slow).tunnel_for("2s").start();
     let good = Haproxy::new(&quick).start();
     thread::scope(|scope| {
-        scope.spawn(|| Probed::through(low.port(), &slow, "9s").is_idle_timeout_of(2.0));
-        scope.spawn(|| Probed::through(good.port(), &quick, "7s").is_healthy());
+        scope.spawn(|| Probed::through(low.port(), &slow, "9s", STREAMS).is_idle_timeout_of(2.0));
+        scope.spawn(|| Probed::through(good.port(), &quick, "7s", &[]).is_healthy());
     });
 }
 
@@ -100,7 +117,7 @@ fn haproxy_with_too_low_a_tunnel_timeout_is_named_and_one_above_the_pings_is_hea
 fn a_balancer_that_does_not_pass_the_upgrade_on_is_named() {
     let pods = Pods::start(1);
     let nginx = Nginx::new(&pods).without_upgrade().start();
-    let probed = Probed::through(nginx.port(), &pods, "3s");
+    let probed = Probed::through(nginx.port(), &pods, "3s", STREAMS);
     assert!(probed.names().contains("no-stream"), "{:#}", probed.report);
     assert_eq!(probed.code, 3);
 }
@@ -112,7 +129,7 @@ fn a_wrong_clock_and_a_refresh_that_is_not_let_through_are_named() {
         .with("http-response set-header Date \"Thu, 01 Jan 2026 00:00:00 GMT\"")
         .with("http-request deny deny_status 403 if { path /v1/auth/refresh }")
         .start();
-    let probed = Probed::through(haproxy.port(), &pods, "7s");
+    let probed = Probed::through(haproxy.port(), &pods, "7s", STREAMS);
     let names: BTreeSet<&str> = ["clock-skew", "refresh-fails", "good-token-refused"].into();
     // What is not refreshed stays expired: the token that is tried after listening is refused as well.
     assert_eq!((probed.code, probed.names()), (3, names), "{:#}", probed.report);
@@ -124,7 +141,7 @@ fn a_path_that_loses_what_clients_send_is_half_open() {
         (config.ping_interval, config.ping_misses) = (Duration::from_secs(1), 100);
     });
     let path = HalfOpen::start(&pods.addresses[0], Duration::from_secs(3));
-    let probed = Probed::through(path.port(), &pods, "7s");
+    let probed = Probed::through(path.port(), &pods, "7s", STREAMS);
     assert!(probed.names().contains("half-open"), "{:#}", probed.report);
 }
 
@@ -259,7 +276,7 @@ fn every_planted_symptom_is_named_and_nothing_else() {
 impl Planted {
     fn probed(&self) -> Probed {
         let target = Target::start(self);
-        Probed::of(&target.url, &target.key_file, "7s")
+        Probed::of(&target.url, &target.key_file, "7s", STREAMS)
     }
 }
 
