@@ -1,6 +1,7 @@
 //! What a person types, and what comes back: help, exit codes, the terminal.
 
 mod changes;
+mod cleanup;
 mod cost;
 mod dry_run;
 mod exit;
@@ -74,6 +75,7 @@ enum Command {
     Target(target::TargetArgs),
     Probe(Box<probe::ProbeArgs>),
     Selftest(selftest::SelftestArgs),
+    Cleanup(Box<cleanup::CleanupArgs>),
     #[command(subcommand)]
     Profile(profile::ProfileCommand),
     /// One process of an embedded target; it is told on stdin which
@@ -88,6 +90,7 @@ impl Command {
             Self::Target(args) => target::run(&args),
             Self::Probe(args) => probe::run(&args),
             Self::Selftest(args) => selftest::run(&args),
+            Self::Cleanup(args) => cleanup::run(&args),
             Self::Profile(command) => profile::run(command),
             Self::TargetPart => return Ok(part::main()),
         };

@@ -28,7 +28,7 @@ use crate::driver::endpoint::Endpoint;
 use crate::driver::identities::Identities;
 use crate::driver::line::Line;
 use crate::driver::preflight::{inspect, raise_descriptor_limit};
-use crate::driver::provision::{Paces, provision};
+use crate::driver::provision::{Away, Paces, Remembered, Rooms, provision, put_away};
 use crate::driver::route::{self, Route};
 use crate::driver::strain::Probe as Strain;
 use crate::driver::tokens::{Source, Tokens};
@@ -102,6 +102,9 @@ pub(crate) fn profile_for(mut profile: Profile) -> Result<Profile, ProbeError> {
         members_per_room: clients.div_ceil(2),
         rooms_per_tenant: Some(2),
         rooms_per_client: 1,
+        room_type: profile.population.room_type,
+        rooms: None,
+        kept_rooms: None,
     };
     profile.phases = vec![Phase { name: "probe".to_owned(), duration: OPENING, clients, rate: Share::ALL }];
     profile.traffic.rate = PUBLISHES;
@@ -138,7 +141,8 @@ async fn course(
 ) -> Result<Report, ProbeError> {
     let clock = Clock::start();
     let target = profile.target.url.clone().unwrap_or_default();
-    let path = Rc::new(enter(profile, options.listen, clock, note).await?);
+    let remembered = Remembered::for_this_run(&target);
+    let path = Rc::new(enter(profile, options.listen, clock, &remembered, note).await?);
     let begun = path.now();
     let (judged, listened) = examine_all(&path, &options.only).await;
     let of = |check: Check| judged.iter().find(|(own, _)| *own == check).map(|(_, judged)| judged.clone());
@@ -149,6 +153,7 @@ async fn course(
     if options.only.contains(&Check::Undocumented) {
         observed.extend(path.limits_met());
     }
+    tidy_up(&path, &remembered).await;
     path.line.tokens.finish().await;
     if path.line.tokens.unwritten() > 0 {
         path.note("some refresh tokens could not be written down: the next run has to sign these identities in anew");
@@ -215,6 +220,7 @@ async fn enter(
     profile: Profile,
     listen: Duration,
     clock: Clock,
+    remembered: &Remembered,
     note: Box<dyn Fn(&str)>,
 ) -> Result<Path, ProbeError> {
     let run = fresh_run_id();
@@ -252,16 +258,33 @@ async fn enter(
         connect_deadline: profile.client.connect_deadline,
         sync_deadline: profile.client.sync_deadline,
     });
-    let limits = &profile.limits;
-    let paces = if loopback {
-        Paces { logins: Some(profile.auth.login_rate), ..Paces::default() }
-    } else {
-        let logins = Rate(profile.auth.login_rate.0.min(limits.logins.0));
-        Paces { logins: Some(logins), rooms: Some(limits.connects), markers: Some(limits.publishes) }
-    };
-    let provisioned = provision(&line, &population, run, paces, &mut |text| note(text)).await;
+    let rooms = Rooms::Own { room_type: profile.population.room_type, remembered };
+    let paces = paces(&profile, loopback);
+    let provisioned = provision(&line, &population, run, rooms, paces, &mut |text| note(text)).await;
     let provisioned = provisioned.map_err(ProbeError::preflight)?;
     Ok(Path::new(line, run, profile, provisioned, metrics, listen, note))
+}
+
+/// Off loopback, what is done before and after the probe keeps to the limits.
+fn paces(profile: &Profile, loopback: bool) -> Paces {
+    let (login_rate, limits) = (profile.auth.login_rate, &profile.limits);
+    if loopback {
+        return Paces { logins: Some(login_rate), ..Paces::default() };
+    }
+    let logins = Rate(login_rate.0.min(limits.logins.0));
+    Paces { logins: Some(logins), rooms: Some(limits.connects), markers: Some(limits.publishes) }
+}
+
+/// Puts the probe's rooms away again; what stays is told.
+async fn tidy_up(path: &Path, remembered: &Remembered) {
+    let made = remembered.rooms(true);
+    let wanted = Away { remembered, rooms: &made, registered: Some(&path.provisioned.registered) };
+    let paces = paces(&path.profile, path.line.endpoint(0).is_loopback());
+    let mut note = |text: &str| path.note(text);
+    match put_away(&path.line, &path.population, path.run, wanted, paces, &mut note).await {
+        Ok(put_away) => put_away.told().iter().for_each(|line| path.note(line)),
+        Err(error) => path.note(&format!("the rooms of this probe stay: {error}")),
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the id of a probe is its own each time")]

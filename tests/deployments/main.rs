@@ -9,9 +9,12 @@ mod balancer;
 mod certificate;
 mod half_open;
 mod identities;
+mod observe;
 mod pods;
 mod probe;
+mod rooms;
 mod runs;
+mod served;
 
 use balancer::{Balancer, Haproxy, Nginx, Running, ShippedHaproxy, ShippedNginx};
 use certificate::Certificate;

@@ -84,7 +84,7 @@ pub(super) async fn observe(path: &Rc<Path>, judgement: &mut Judgement) {
 /// A second room; the id of it.
 async fn make_side(path: &Rc<Path>, client: u32, members: &[u32]) -> Result<Box<str>, String> {
     let name = format!("wavesoak {} side", &path.run.hyphenated().to_string()[..8]);
-    let body = api::room_body(&name, "made by wavesoak probe");
+    let body = api::room_body(path.profile.population.room_type, &name, "made by wavesoak probe");
     let answer = path.ask(client, Call::post(api::ROOMS, body), api::ANSWER_BYTES).await;
     let answer = answer.map_err(|trouble| trouble_words(&trouble))?;
     if !answer.is_success() {
