@@ -13,6 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::balancer::{Balancer as _, Haproxy, Nginx};
+use crate::certificate::Certificate;
 use crate::half_open::HalfOpen;
 use crate::pods::{EXE, Pods};
 
@@ -24,12 +25,13 @@ struct Probed {
 
 impl Probed {
     /// Asked `only` this; nothing: everything.
-    fn of(url: &str, key_file: &str, listen: &str, only: &[&str]) -> Self {
+    fn of(url: &str, key_file: &str, listen: &str, only: &[&str], set: &[String]) -> Self {
         let only = if only.is_empty() { Vec::new() } else { vec!["--only".to_owned(), only.join(",")] };
         let output = Command::new(EXE)
             .args(["probe", url, "--key-file", key_file, "--listen", listen, "--format", "json"])
             .args(["--set", "client.lateness_bound=1s"])
             .args(only)
+            .args(set.iter().flat_map(|set| ["--set", set.as_str()]))
             .output()
             .expect("it runs");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -38,10 +40,14 @@ impl Probed {
     }
 
     fn through(port: u16, pods: &Pods, listen: &str, only: &[&str]) -> Self {
+        Self::by(&format!("http://127.0.0.1:{port}"), pods, listen, only, &[])
+    }
+
+    fn by(url: &str, pods: &Pods, listen: &str, only: &[&str], set: &[String]) -> Self {
         let place = tempfile::tempdir().expect("a place");
         let key_file = place.path().join("key");
         fs::write(&key_file, &pods.key).expect("written");
-        Self::of(&format!("http://127.0.0.1:{port}"), &key_file.display().to_string(), listen, only)
+        Self::of(url, &key_file.display().to_string(), listen, only, set)
     }
 
     fn findings(&self) -> Vec<&Value> {
@@ -95,10 +101,15 @@ fn slow_pods() -> Pods {
 fn nginx_with_too_low_a_read_timeout_is_named_and_one_above_the_pings_is_healthy() {
     let (slow, quick) = (slow_pods(), Pods::start(2));
     let low = Nginx::new(&slow).reading_for("2s").start();
-    let good = Nginx::new(&quick).start();
+    let certificate = Certificate::of("localhost");
+    let good = Nginx::new(&quick).with_tls(&certificate).start();
+    let (url, trusting) = (
+        format!("https://localhost:{}", good.port()),
+        [format!("target.ca_file={}", certificate.path().display())],
+    );
     thread::scope(|scope| {
         scope.spawn(|| Probed::through(low.port(), &slow, "9s", STREAMS).is_idle_timeout_of(2.0));
-        scope.spawn(|| Probed::through(good.port(), &quick, "7s", &[]).is_healthy());
+        scope.spawn(|| Probed::by(&url, &quick, "7s", &[], &trusting).is_healthy());
     });
 }
 
@@ -276,7 +287,7 @@ fn every_planted_symptom_is_named_and_nothing_else() {
 impl Planted {
     fn probed(&self) -> Probed {
         let target = Target::start(self);
-        Probed::of(&target.url, &target.key_file, "7s", STREAMS)
+        Probed::of(&target.url, &target.key_file, "7s", STREAMS, &[])
     }
 }
 

@@ -167,7 +167,10 @@ impl<'a> Drops<'a> {
     /// No pinging stream was cut by then, and one lived on for long enough to have been; no quiet one was silent for
     /// longer, or else the cuts came at too many moments for an accident.
     fn spares_pinging(&self, idle: &Cluster) -> bool {
-        let long = idle.at.mul_f64(1.5) + MARGIN;
+        let mut ages: Vec<Duration> =
+            self.all.iter().filter(|drop| !drop.pings).map(|drop| drop.tape.age()).collect();
+        ages.sort_unstable();
+        let long = ages.get(ages.len() / 2).copied().unwrap_or(idle.at).max(idle.at) + MARGIN;
         let outlived = self.longest(|stream| stream.pings) > long;
         let early = self.all.iter().filter(|drop| drop.pings && drop.tape.age() <= long).count();
         outlived && early == 0 && (self.more_silent(idle) == 0 || self.moment().is_none())
@@ -401,6 +404,13 @@ mod tests {
         let measured = judgement.findings[0].measured["timeout_s"];
         assert!((measured - 20.03).abs() < 0.2, "{measured}");
         assert!(judgement.findings[0].remedy.contains("proxy_read_timeout 90s"));
+    }
+
+    #[test]
+    fn an_idle_timeout_that_comes_late_in_the_listening_is_one_all_the_same() {
+        let quiet = || vec![tape(0, 1_400, Some(91_400))];
+        let judgement = judged(vec![quiet(), quiet(), quiet()], vec![vec![tape(0, 94_900, None)]]);
+        assert_eq!(name(&judgement), "idle-timeout", "{judgement:?}");
     }
 
     #[test]
