@@ -22,19 +22,19 @@ use crate::wire::Position;
 const TRIES: usize = 5;
 
 /// Events around one of them, at most.
-const EVENTS_MAX: usize = 100;
+const EVENTS_MAX: usize = 120;
 
 /// The first so many come one close behind the other.
-const DENSE_MAX: usize = 40;
+const DENSE_MAX: usize = 60;
 
 /// Between two of those; off loopback, what `[limits]` allows.
-const DENSE: Duration = Duration::from_millis(4);
+const DENSE: Duration = Duration::from_millis(1);
 
 /// Between two of the others, while the stream is waited for.
 const SPARSE: Duration = Duration::from_millis(100);
 
 /// Events under way before the client asks sync.
-const LEAD: u32 = 4;
+const LEAD: u32 = 6;
 
 /// Events that have to come on the stream before a try is over, of those sent after hello.
 const BEHIND: usize = 3;
