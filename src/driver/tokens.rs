@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::FutureExt as _;
-use futures::future::{LocalBoxFuture, Shared};
+use futures::future::{LocalBoxFuture, Shared, join_all};
 use http::header::HeaderValue;
 use serde::Deserialize;
 
@@ -227,6 +227,16 @@ impl Tokens {
         let refreshing = refreshing.boxed_local().shared();
         self.identities.borrow_mut()[client as usize].refreshing = Some(refreshing.clone());
         refreshing
+    }
+
+    /// Waits for the refreshes that nobody waits for any more, because whoever asked has left: an answer that is not
+    /// taken in is a token that the next run cannot use. No longer than the deadline of a request.
+    pub async fn finish(&self) {
+        let under_way = |identities: &[Identity]| -> Vec<Refreshing> {
+            identities.iter().filter_map(|identity| identity.refreshing.clone()).collect()
+        };
+        let under_way = under_way(&self.identities.borrow());
+        join_all(under_way).await;
     }
 
     /// First tokens of an identity of the file: what an earlier run kept, else what the file says.
@@ -456,8 +466,8 @@ mod tests {
         signed_in.expect("nobody to refuse");
     }
 
-    /// Asks for two refreshes of client 0 at once; the server answers the first request and takes no second.
-    fn refreshed_twice(tokens: &Rc<Tokens>, answer: &'static str) -> [Result<TokenLife, RefreshTrouble>; 2] {
+    /// Against a server that answers one request and takes no second.
+    fn with_server<R>(answer: &'static str, play: impl AsyncFnOnce(Rc<Endpoint>) -> R) -> R {
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
         runtime.expect("a runtime").block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -471,10 +481,24 @@ mod tests {
                 assert!(socket.read(&mut request).await.expect("a request") > 0);
                 socket.write_all(answer.as_bytes()).await.expect("an open connection");
             });
+            play(endpoint).await
+        })
+    }
+
+    /// Asks for two refreshes of client 0 at once.
+    fn refreshed_twice(tokens: &Rc<Tokens>, answer: &'static str) -> [Result<TokenLife, RefreshTrouble>; 2] {
+        with_server(answer, async |endpoint| {
             let (one, two) = (tokens.refresh(0, Rc::clone(&endpoint)), tokens.refresh(0, endpoint));
             let (one, two) = futures::join!(one, two);
             [one, two]
         })
+    }
+
+    /// The answer of a server that gives the tokens `new` and `newer`.
+    fn new_pair() -> &'static str {
+        let body = r#"{"data":{"access_token":"new","refresh_token":"newer","expires_in":60}}"#;
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        Box::leak(answer.into_boxed_str())
     }
 
     #[test]
@@ -483,13 +507,24 @@ mod tests {
         sign_in(&tokens);
         let before = tokens.access(0);
         assert_eq!(before.expose(), tokens.access(0).expose(), "the token in hand stays the same");
-        let body = r#"{"data":{"access_token":"new","refresh_token":"newer","expires_in":60}}"#;
-        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-        let [one, two] = refreshed_twice(&tokens, Box::leak(answer.into_boxed_str()));
+        let [one, two] = refreshed_twice(&tokens, new_pair());
         assert_eq!(one, two);
         assert_eq!(one.expect("refreshed").life, Duration::from_secs(60));
         assert_eq!(tokens.access(0).expose(), "new");
         assert_ne!(tokens.access(1).expose(), "new", "another identity's");
+    }
+
+    #[test]
+    fn the_answer_to_someone_who_has_left_is_taken_in_all_the_same() {
+        let tokens = tokens();
+        sign_in(&tokens);
+        with_server(new_pair(), async |endpoint| {
+            let left = tokens.refresh(0, endpoint);
+            assert!(left.clone().now_or_never().is_none(), "asked, and not answered at once");
+            drop(left);
+            tokens.finish().await;
+        });
+        assert_eq!(tokens.access(0).expose(), "new");
     }
 
     #[test]

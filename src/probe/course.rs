@@ -149,6 +149,10 @@ async fn course(
     if options.only.contains(&Check::Undocumented) {
         observed.extend(path.limits_met());
     }
+    path.line.tokens.finish().await;
+    if path.line.tokens.unwritten() > 0 {
+        path.note("some refresh tokens could not be written down: the next run has to sign these identities in anew");
+    }
     let started_at = jiff::Timestamp::try_from(clock.started());
     Ok(Report {
         schema: Report::SCHEMA,
@@ -257,7 +261,7 @@ async fn enter(
     };
     let provisioned = provision(&line, &population, run, paces, &mut |text| note(text)).await;
     let provisioned = provisioned.map_err(ProbeError::preflight)?;
-    Ok(Path::new(line, run, profile, population, provisioned, metrics, listen, note))
+    Ok(Path::new(line, run, profile, provisioned, metrics, listen, note))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the id of a probe is its own each time")]

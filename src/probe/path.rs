@@ -122,12 +122,12 @@ impl Path {
         line: Rc<Line>,
         run: Uuid,
         profile: Profile,
-        population: Population,
         provisioned: Provisioned,
         metrics: Vec<Rc<Endpoint>>,
         listen: Duration,
         note: Box<dyn Fn(&str)>,
     ) -> Self {
+        let population = Population::new(&profile.population);
         let pool = Pool::new(Rc::clone(&line.endpoints[0]), 8);
         let (requests, publishes, streams) = (Cell::new(0), Cell::new(0), Cell::new(0));
         let next = [Cell::new(0), Cell::new(0)];

@@ -7,8 +7,10 @@
 
 mod balancer;
 mod certificate;
+mod half_open;
 mod identities;
 mod pods;
+mod probe;
 mod runs;
 
 use balancer::{Balancer, Haproxy, Nginx, Running, ShippedHaproxy, ShippedNginx};

@@ -48,15 +48,24 @@ pub(super) async fn ping_timeout(path: &Rc<Path>, vigil: Option<Rc<Vigil>>, mute
             "a client that answers no ping was closed with 4003 {reason:?} {} after the upgrade, {pings} pings unanswered",
             secs(after)
         )),
-        Muted::Ended { ending, pings, after } if pings == 0 => judgement.unclear(format!(
-            "the mute client's stream ended ({}) after {}, before any ping",
+        Muted::Ended { ending: ending @ Ending::Close { .. }, pings, after } if pings > 0 => judgement.found(
+            Finding::new(
+                "ping-timeout-otherwise",
+                "a client that answers no ping is not closed with 4003",
+                KEPT_REMEDY,
+            )
+            .because(format!(
+                "it ended by {} after {}, {pings} pings unanswered",
+                ending_words(&ending),
+                secs(after)
+            )),
+        ),
+        // Who drops it may have had another reason than its silence.
+        Muted::Ended { ending, pings, after } => judgement.unclear(format!(
+            "the mute client's stream ended ({}) after {}, {pings} pings unanswered: it was not closed for that",
             ending_words(&ending),
             secs(after)
         )),
-        Muted::Ended { ending, pings, after } => judgement.found(
-            Finding::new("ping-timeout-otherwise", "a client that answers no ping is not closed with 4003", KEPT_REMEDY)
-                .because(format!("it ended by {} after {}, {pings} pings unanswered", ending_words(&ending), secs(after))),
-        ),
         Muted::Open { pings } if pings.len() >= PINGS_TOO_MANY => judgement.found(
             Finding::new("no-ping-timeout", "a client that answers no ping is kept", KEPT_REMEDY)
                 .with("pings_unanswered", pings.len() as f64)

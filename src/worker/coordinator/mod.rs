@@ -131,6 +131,7 @@ async fn disband(profile: &Profile, stage: &Rc<Stage>, fleet: &Rc<Fleet>, loopba
         profile.limits.connects.0.max(clients / LEAVING_REMOTE.as_secs_f64())
     };
     fleet.leave(rate).await;
+    fleet.line().tokens.finish().await;
 }
 
 /// From the first order to the last answer of the audit.
