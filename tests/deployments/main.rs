@@ -10,6 +10,7 @@ mod certificate;
 mod half_open;
 mod identities;
 mod pods;
+mod polls;
 mod probe;
 mod runs;
 

@@ -82,6 +82,11 @@ impl Try {
         self.run.stored.iter().filter(|own| !self.live.contains(&own.n) && !self.before.has(ROOM, own.n))
     }
 
+    /// What sync once more did not have either.
+    fn lost(&self) -> impl Iterator<Item = &Publish> {
+        self.neither().filter(|own| !self.after.has(ROOM, own.n))
+    }
+
     /// The first event sent after hello that came on the stream.
     fn first_heard(&self) -> Option<&Publish> {
         self.run.stored.iter().find(|own| own.sent > self.hello && self.live.contains(&own.n))
@@ -143,9 +148,16 @@ async fn reconnect(path: &Rc<Path>, cursor: Position) -> Result<Try, String> {
     let (before, synced, hello, mut ear, mut live) = entered?;
     listen(path, &mut ear, &run, hello, &mut live).await;
     let from = before.cursor().unwrap_or(cursor);
-    let after = walk(path, bridger(path), from, LIMIT).await;
+    let mut own =
+        Try { synced, hello, run, before, live, after: walk(path, bridger(path), from, LIMIT).await };
+    let bound = own.run.stored.iter().map(|own| own.answered).max().unwrap_or(hello) + path.lateness_bound();
+    // What is late is not lost.
+    while own.after.end == End::Done && own.lost().next().is_some() && path.now() < bound {
+        path.sleep(GRACE).await;
+        own.after = walk(path, bridger(path), from, LIMIT).await;
+    }
     ear.reset();
-    Ok(Try { synced, hello, run, before, live, after })
+    Ok(own)
 }
 
 /// Sync to its end, then the stream, then until a few events have come that were sent after hello.
@@ -312,7 +324,7 @@ fn judge_unheard(tries: &[&Try], judgement: &mut Judgement) {
 fn judge_lost(tries: &[&Try], judgement: &mut Judgement) {
     let mut lines = Vec::new();
     for (number, own) in (1..).zip(tries) {
-        for lost in own.neither().filter(|lost| !own.after.has(ROOM, lost.n)) {
+        for lost in own.lost() {
             lines.push(format!(
                 "reconnect {number}: {} came by neither, and sync once more from {} does not have it",
                 name(lost),
