@@ -72,10 +72,10 @@ fn cases() -> Vec<Case> {
             "as another member has it",
         ),
         case("accept-unstored", publish(2, Publish::Forget), "bridge", "acknowledged-lost", "event 2 ("),
-        case("commit-late", publish(3, Publish::CommitLate(ms(400))), "bridge", "below-cursor", "event 3 ("),
+        case("commit-late", publish(3, Publish::CommitLate(ms(1500))), "bridge", "below-cursor", "event 3 ("),
         case(
             "commit-late, share = 30%",
-            PlantedKind::Publish { which: Which::Share(0.3), verb: Publish::CommitLate(ms(400)) },
+            PlantedKind::Publish { which: Which::Share(0.3), verb: Publish::CommitLate(ms(1500)) },
             "positions",
             "below-cursor",
             "had already gone on to",
@@ -158,10 +158,9 @@ async fn each_planted_defect_is_named() {
 /// Findings that a defect brings with it.
 fn follows(planted: &str) -> &'static [&'static str] {
     match planted {
-        // A page that begins below its cursor ends below it as well.
-        "sync-repeat, back = 1" | "sync-repeat, back = 3" => {
-            &["cursor-stuck", "cursor-backwards", "sync-repeats", "positions-backwards"]
-        }
+        // At the end there is nothing above since: such a page, and its cursor, end below it; and the pages of one never get
+        // past the event that they begin with.
+        "sync-repeat, back = 1" => &["cursor-stuck"],
         _ => &[],
     }
 }
@@ -310,7 +309,7 @@ async fn probe(target: &Embedded, arguments: &[&str]) -> (Value, String) {
         command.args(["--listen", "1s"]);
     }
     // What was planted is there or is not: nobody has to wait for it as long as on a deployment.
-    command.args(["--set", "client.lateness_bound=2s"]).args(arguments).kill_on_drop(true);
+    command.args(["--set", "client.lateness_bound=4s"]).args(arguments).kill_on_drop(true);
     let output = command.output().await.expect("it runs");
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let report: Value =

@@ -13,6 +13,8 @@
 //! provoke something, and never disturbs the streams of the vigil, whose room is [`QUIET`](path::QUIET). Everything is bounded in
 //! number and time; nothing is written but what identities need (`<credentials>.tokens`).
 //!
+//! What the documentation leaves open is told as [`Observation`]s, in a section of its own: it is never a finding.
+//!
 //! To add a check: a variant of [`Check`], a file in `checks`, an arm in `checks::examine`.
 
 pub mod ear;

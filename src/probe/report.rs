@@ -132,7 +132,7 @@ impl Report {
         }
         page.push_str("\nleft open by the documentation; this deployment:\n");
         for Observation { topic, seen, what, .. } in &self.observed {
-            page.push_str(&format!("  {topic:16}  {}{what}\n", if *seen { "" } else { "not seen: " }));
+            page.push_str(&format!("  {topic:17}  {}{what}\n", if *seen { "" } else { "not seen: " }));
         }
     }
 
@@ -239,7 +239,8 @@ mod tests {
         report.observed.push(Observation::new("typing", "comes on the stream").with("after_ms", 1.5));
         report.observed.push(Observation::unseen("token-expiry", "token life is 3600 s"));
         let text = report.text();
-        for words in ["left open by", "typing            comes on", "token-expiry      not seen: token life"]
+        for words in
+            ["left open by", "typing             comes on", "token-expiry       not seen: token life"]
         {
             assert!(text.contains(words), "{words}: {text}");
         }

@@ -11,6 +11,7 @@ mod half_open;
 mod identities;
 mod observe;
 mod pods;
+mod polls;
 mod probe;
 mod rooms;
 mod runs;

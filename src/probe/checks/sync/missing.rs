@@ -152,9 +152,12 @@ pub(super) fn judge(fates: &[(Publish, Fate)], total: usize, judgement: &mut Jud
     }
 }
 
+/// An id and a position.
+type Place<'a> = (Option<&'a str>, Option<Position>);
+
 /// One publish under two ids, or at two positions.
 pub(super) fn judge_twice<'a>(rows: impl Iterator<Item = &'a Row>, judgement: &mut Judgement) {
-    let mut seen: BTreeMap<u32, BTreeSet<(Option<&str>, Option<Position>)>> = BTreeMap::new();
+    let mut seen: BTreeMap<u32, BTreeSet<Place<'_>>> = BTreeMap::new();
     for row in rows {
         if let Some((ROOM, Some(n))) = row.ours {
             seen.entry(n).or_default().insert((row.id.as_deref(), row.position));

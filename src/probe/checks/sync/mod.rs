@@ -15,7 +15,7 @@ pub(super) mod seam;
 
 use std::time::Duration;
 
-use crate::probe::path::{BRIDGER, HEARER, Path, SPEAKER, TALK};
+use crate::probe::path::{BRIDGER, HEARER, KEEPER, KEYHOLDER, Path, SPEAKER, TALK};
 
 pub(super) use ask::{Page, Refusal, Row, read, walk};
 pub(super) use bridge::greeted;
@@ -32,12 +32,15 @@ pub(super) fn bridger(path: &Path) -> u32 {
     if path.has(BRIDGER) { BRIDGER } else { HEARER }
 }
 
-/// Up to `count` members of the room who publish, and are not the one who bridges.
+/// Up to `count` members of the room who publish: neither the one who bridges, nor one whose token another check spoils or
+/// lets run out; those that no other check needs come first.
 pub(super) fn publishers(path: &Path, count: usize) -> Vec<u32> {
-    let own = bridger(path);
-    let mut others: Vec<u32> = path.provokers().into_iter().filter(|&client| client != own).collect();
-    others.truncate(count);
-    if others.is_empty() { vec![SPEAKER] } else { others }
+    let taken = [bridger(path), KEYHOLDER, KEEPER];
+    let others = path.provokers().into_iter().filter(|client| !taken.contains(client));
+    let (free, needed): (Vec<u32>, Vec<u32>) = others.partition(|&client| client > KEEPER);
+    let mut all = [free, needed].concat();
+    all.truncate(count);
+    if all.is_empty() { vec![SPEAKER] } else { all }
 }
 
 /// The room that all of this is in.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::ask::read;
-use super::{LIMIT, Page, Refusal, anchor, bridger, page, publishers, walk};
+use super::{LIMIT, Page, Refusal, anchor, bridger, millis, page, publishers, walk};
 use crate::driver::api;
 use crate::driver::http::Call;
 use crate::probe::judgement::{Finding, Judgement, Observation};
@@ -173,10 +173,11 @@ fn judge(polled: &Polled) -> Judgement {
     judge_zero(polled, &mut judgement);
     judge_wake(polled, &mut judgement);
     let slack = slack(polled);
-    judge_held(&polled.held, "timeout", slack, &mut judgement);
+    let asked = format!("timeout of {}", secs(polled.held.asked));
+    judge_held(&polled.held, &asked, slack, &mut judgement);
     match &polled.default {
         Some(held) => {
-            judge_held(held, "no timeout", slack, &mut judgement);
+            judge_held(held, "no timeout (documented: 30 s)", slack, &mut judgement);
             if let Ok(took) = held.outcome {
                 let what =
                     format!("an empty sync without timeout is held for {} (documented: 30 s)", secs(took));
@@ -227,8 +228,8 @@ fn judge_zero(polled: &Polled, judgement: &mut Judgement) {
             .with("quickest_s", empty.as_secs_f64()),
         ),
         (full, Some(empty)) => {
-            let with = full.map_or_else(String::new, |full| format!(", with events after {}", secs(*full)));
-            judgement.saw(format!("timeout=0 without events is answered after {}{with}", secs(*empty)));
+            let with = full.map_or_else(String::new, |full| format!(", with events after {}", millis(*full)));
+            judgement.saw(format!("timeout=0 without events is answered after {}{with}", millis(*empty)));
         }
         (_, None) => judgement.unclear("somebody published all the time: no sync was without events"),
     }
@@ -240,11 +241,13 @@ fn judge_wake(polled: &Polled, judgement: &mut Judgement) {
     let late = match &polled.woken {
         Ok(Wake::After(after)) if *after <= bound => {
             return judgement
-                .saw(format!("an event ends a long poll {} after it is acknowledged", secs(*after)));
+                .saw(format!("an event ends a long poll {} after it is acknowledged", millis(*after)));
         }
         Ok(Wake::After(after)) => format!("it came {} after the event was acknowledged", secs(*after)),
         Ok(Wake::Never) => format!("polls for {} ms came back without it", WAKE.as_millis()),
-        Ok(Wake::Refused(refusal)) => return judge_broken(refusal, WAKE, "timeout", None, judgement),
+        Ok(Wake::Refused(refusal)) => {
+            return judge_broken(refusal, WAKE, "a poll that waits for an event", None, judgement);
+        }
         Err(why) => return judgement.unclear(why),
     };
     judgement.found(
@@ -273,7 +276,7 @@ fn judge_held(held: &Held, how: &str, slack: Duration, judgement: &mut Judgement
                 "A client that polls again at once hammers the server: let it wait between polls, and look for a limit on \
                  timeout (server or balancer) that is below what was asked for.",
             )
-            .because(format!("{how} of {} was answered, with nothing, after {}", secs(asked), secs(took)))
+            .because(format!("{how} was answered, with nothing, after {}", secs(took)))
             .with("asked_s", asked.as_secs_f64())
             .with("held_s", took.as_secs_f64()),
         );
@@ -284,12 +287,12 @@ fn judge_held(held: &Held, how: &str, slack: Duration, judgement: &mut Judgement
                 "an empty long poll is held for longer than it asked",
                 "A client that wants to try its stream again waits for it: timeout is in milliseconds; let the server keep it.",
             )
-            .because(format!("{how} of {} was answered after {}", secs(asked), secs(took)))
+            .because(format!("{how} was answered after {}", secs(took)))
             .with("asked_s", asked.as_secs_f64())
             .with("held_s", took.as_secs_f64()),
         );
     } else {
-        judgement.saw(format!("an empty long poll ({how} of {}) is held for {}", secs(asked), secs(took)));
+        judgement.saw(format!("an empty long poll ({how}) is held for {}", secs(took)));
     }
 }
 
@@ -317,7 +320,7 @@ fn judge_broken(
             "An intermediary gives requests less time than the documented 30 s of a long poll: raise its response timeout \
              (proxy_read_timeout, timeout server) past 60s (recommend 75–90s), or let clients ask with a shorter timeout.",
         )
-        .because(format!("{how} of {}: {}{after}", secs(asked), refusal.words()))
+        .because(format!("{how}: {}{after}", refusal.words()))
         .with("asked_s", asked.as_secs_f64()),
     );
 }
