@@ -106,7 +106,7 @@ impl Vigil {
 /// Often enough to spare a stream from any idle timeout that can be told from an age in the listening time, and never so
 /// often that it is a load (ours).
 fn own_ping_interval(listen: Duration) -> Duration {
-    (listen / 40).clamp(Duration::from_millis(100), Duration::from_secs(2))
+    (listen / 40).clamp(Duration::from_millis(100), Duration::from_secs(1))
 }
 
 /// How it goes, for progress and for whoever waits for the first streams.

@@ -148,8 +148,10 @@ impl<'a> Drops<'a> {
             && quiet.is_at(pinging)
             && self.longest(|_| true) <= quiet.at + MARGIN + quiet.at / 10
         {
-            let idle = idle.filter(|idle| idle.at <= vigil.own_ping_interval);
-            return self.maximum_age(quiet, pinging, idle, vigil);
+            if quiet.at <= few(vigil) {
+                return self.none_lives(quiet);
+            }
+            return self.maximum_age(quiet, pinging, vigil);
         }
         let early = self.early(vigil);
         if let (true, Some(finding)) = (self.is_one_moment(), self.together()) {
@@ -226,13 +228,7 @@ impl<'a> Drops<'a> {
         })
     }
 
-    fn maximum_age(
-        &self,
-        quiet: &Cluster,
-        pinging: &Cluster,
-        idle: Option<Cluster>,
-        vigil: &Vigil,
-    ) -> Finding {
+    fn maximum_age(&self, quiet: &Cluster, pinging: &Cluster, vigil: &Vigil) -> Finding {
         let at = quiet.at.as_secs_f64();
         let same = format!(
             "{} of {} drops of quiet streams and {} of {} of pinging ones came {} after the upgrade",
@@ -242,20 +238,6 @@ impl<'a> Drops<'a> {
             pinging.of,
             secs(quiet.at)
         );
-        if idle.is_some() {
-            let remedy = format!("{IDLE_REMEDY}\nOr: {AGE_REMEDY}");
-            return Finding::new(
-                "idle-or-age",
-                format!("streams end {at:.1} s after the upgrade, by an idle timeout or at an age"),
-                remedy,
-            )
-            .with("timeout_s", at)
-            .because(same)
-            .because(format!(
-                "pinging every {} is too rarely to tell the two apart",
-                secs(vigil.own_ping_interval)
-            ));
-        }
         Finding::new(
             "maximum-age",
             format!("something on the way ends every stream {at:.1} s after its upgrade, busy or not"),
@@ -267,6 +249,21 @@ impl<'a> Drops<'a> {
             "a ping every {} does not help: the cluster does not move with traffic",
             secs(vigil.own_ping_interval)
         ))
+    }
+
+    /// Every stream ends within seconds: where requests and upgrades take turns over the pods, none ever meets its session.
+    fn none_lives(&self, quiet: &Cluster) -> Finding {
+        let (lost, of) = (self.all.len(), self.streams.len());
+        let remedy =
+            format!("{STICKY_REMEDY}\nIf one client straight on one pod drops as well: {AGE_REMEDY}");
+        Finding::new("no-stickiness", "every upgrade succeeds, and every stream drops within seconds", remedy)
+            .with("share_lost", lost as f64 / of.max(1) as f64)
+            .with("age_s", quiet.at.as_secs_f64())
+            .because(format!(
+                "{lost} of {of} upgrades were dropped, {} after succeeding, busy or not",
+                secs(quiet.at)
+            ))
+            .because("each upgrade came right after a sync of the same identity, with its cookies")
     }
 
     /// Drops within a few seconds of the upgrade.
@@ -430,6 +427,16 @@ mod tests {
         let judgement = judged(quiet, vec![vec![lost(0), live(2_000)], vec![live(0)]]);
         assert_eq!(name(&judgement), "no-stickiness", "{judgement:?}");
         assert_eq!(judgement.findings[0].measured["share_lost"], 0.444);
+    }
+
+    #[test]
+    fn drops_of_all_streams_within_seconds_are_so_too_and_the_other_reading_is_told() {
+        let lost =
+            || (0..9).map(|turn| tape(turn * 3_000, turn * 3_000, Some(turn * 3_000 + 2_010))).collect();
+        let judgement = judged(vec![lost(), lost()], vec![lost()]);
+        assert_eq!(name(&judgement), "no-stickiness", "{judgement:?}");
+        assert_eq!(judgement.findings[0].measured["share_lost"], 1.0);
+        assert!(judgement.findings[0].remedy.contains("ends connections at an age"));
     }
 
     #[test]
