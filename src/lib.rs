@@ -54,6 +54,9 @@ pub mod verdict;
 
 pub mod report;
 
+#[cfg(feature = "live")]
+pub mod probe;
+
 pub mod selftest;
 
 #[cfg(feature = "live")]

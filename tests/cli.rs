@@ -54,7 +54,7 @@ fn a_command_that_is_not_built_does_not_appear() {
     let commands =
         help.split("Commands:").nth(1).and_then(|rest| rest.split("Options:").next()).expect("a list");
     let names: Vec<&str> = commands.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(names, ["run", "target", "selftest", "cleanup", "profile", "help"]);
+    assert_eq!(names, ["run", "target", "probe", "selftest", "cleanup", "profile", "help"]);
 }
 
 #[test]
@@ -72,6 +72,29 @@ fn an_unknown_option_is_a_usage_error() {
     let said = wavesoak(&["run", "smoke", "--allow-anything"]);
     assert_eq!((said.code, said.stdout.as_str()), (2, ""));
     assert!(said.stderr.contains("--allow-anything"), "{}", said.stderr);
+}
+
+#[test]
+fn a_probe_that_cannot_begin_says_why_and_exits_2() {
+    let place = tempfile::tempdir().expect("a place");
+    let (few, key) = (place.path().join("few.csv"), place.path().join("key"));
+    fs::write(&few, "tenant_id,username,password\nt,a,x\nt,b,x\n").expect("written");
+    fs::write(&key, "key").expect("written");
+    let (few, key) = (few.to_string_lossy().into_owned(), key.to_string_lossy().into_owned());
+    let nobody = "http://127.0.0.1:9";
+    for (arguments, words) in [
+        (&[nobody, "--key-file", &key][..], "failed to reach the target at 127.0.0.1:9"),
+        (&[nobody, "--credentials", &few], "failed to probe with 2 identities"),
+        (&["https://chat.example.com", "--key-file", &key], "--confirm-target chat.example.com"),
+        (&[nobody, "--key-file", &key, "--listen", "95"], "--listen 95"),
+        (&[nobody, "--key-file", &key, "--listen", "2h"], "between 1s and 1h"),
+        (&[nobody, "--key-file", &key, "--only", "drop"], "'drops'"),
+        (&[nobody, "--key-file", &key, "--set", "client.lateness=1s"], "`client.lateness`"),
+    ] {
+        let said = wavesoak(&[&["probe"], arguments].concat());
+        assert_eq!((said.code, said.stdout.as_str()), (2, ""), "{arguments:?}: {}", said.stderr);
+        assert!(said.stderr.contains(words), "{words}: {}", said.stderr);
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::exit::Failure;
 use super::output;
 use crate::profile::quantity::{QuantityError, Written as _};
-use crate::profile::{Override, OverrideError, Profile, Source, load};
+use crate::profile::{Override, OverrideError, Profile, Source, load, parse};
 
 /// What every command that reads a profile takes.
 #[derive(Clone, Debug, Default, Args)]
@@ -54,6 +54,12 @@ impl Changes {
         Self { set: set.to_vec(), ..Self::default() }
     }
 
+    /// This target and how to reach it, and these `--set`.
+    pub(super) fn of_path(url: &str, insecure: bool, resolve: &[String], set: &[String]) -> Self {
+        let (target, resolve) = (Some(url.to_owned()), resolve.to_vec());
+        Self { target, insecure, resolve, set: set.to_vec(), ..Self::default() }
+    }
+
     /// Finds, reads, changes and checks the profile; what may not be meant that way is said on stderr.
     pub(super) fn load(&self, name: &str) -> Result<Profile, Failure> {
         let overrides = self.overrides().map_err(Failure::usage)?;
@@ -63,6 +69,12 @@ impl Changes {
             output::warning(warning);
         }
         Ok(loaded.profile)
+    }
+
+    /// The same for a text that is not a file's; what may not be meant that way was not meant at all.
+    pub(super) fn read(&self, text: &str, origin: &str) -> Result<Profile, Failure> {
+        let overrides = self.overrides().map_err(Failure::usage)?;
+        parse(text, origin, &overrides).map(|loaded| loaded.profile).map_err(Failure::usage)
     }
 
     /// `--insecure`, `--resolve`, `--local-addr`

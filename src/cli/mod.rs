@@ -6,6 +6,7 @@ mod cost;
 mod dry_run;
 mod exit;
 mod output;
+mod probe;
 mod profile;
 mod progress;
 mod rails;
@@ -60,6 +61,7 @@ First steps:
   wavesoak run smoke                  a first run, under 30 s, against a ScaiWave of its own
   wavesoak run ci --format json       for a script: summary.json on stdout, progress on stderr
   wavesoak profile reference          every key of a profile, with its default and its reason
+  wavesoak probe URL                  the troubleshooting page's symptoms, looked for on a live path
   wavesoak selftest                   every defect planted, and whether it is counted exactly
   wavesoak run --help                 running against a deployment; what the exit codes say
 
@@ -71,6 +73,7 @@ Exit codes:
 enum Command {
     Run(Box<run::RunArgs>),
     Target(target::TargetArgs),
+    Probe(Box<probe::ProbeArgs>),
     Selftest(selftest::SelftestArgs),
     Cleanup(Box<cleanup::CleanupArgs>),
     #[command(subcommand)]
@@ -85,6 +88,7 @@ impl Command {
         let exit = match self {
             Self::Run(args) => run::run(&args),
             Self::Target(args) => target::run(&args),
+            Self::Probe(args) => probe::run(&args),
             Self::Selftest(args) => selftest::run(&args),
             Self::Cleanup(args) => cleanup::run(&args),
             Self::Profile(command) => profile::run(command),

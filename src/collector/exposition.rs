@@ -12,7 +12,7 @@
 
 /// The sum over all label sets, fractions cut off; `None` when the page has no such metric, or one that cannot be right.
 /// One that is declared and has no label set yet (a gauge by tenant, before the first tenant) is zero.
-pub(super) fn sum(page: &str, name: &str) -> Option<u64> {
+pub(crate) fn sum(page: &str, name: &str) -> Option<u64> {
     let (mut declared, mut sum) = (false, 0.0);
     for line in page.lines() {
         match Line::of(line, name) {

@@ -3,7 +3,7 @@
 pub mod audit;
 pub mod collected;
 pub mod connections;
-mod exposition;
+pub(crate) mod exposition;
 mod findings;
 pub mod latency;
 pub mod ledger;

@@ -33,6 +33,8 @@ pub enum Item<'a> {
     Text(Cow<'a, str>),
     /// A ping, and what its pong must carry.
     Ping(&'a [u8]),
+    /// An answer to a ping of ours; fleets send none, and skip it.
+    Pong(&'a [u8]),
     /// A message that is counted and skipped.
     Odd(Oddity),
     /// A close frame: its code (1005: it carried none) and reason.
@@ -115,7 +117,7 @@ impl Decoder {
     fn frame<'a>(&mut self, header: &FrameHeader, payload: &'a [u8]) -> Option<Item<'a>> {
         match header.opcode {
             OpCode::Control(Control::Ping) => Some(Item::Ping(payload)),
-            OpCode::Control(Control::Pong) => None,
+            OpCode::Control(Control::Pong) => Some(Item::Pong(payload)),
             OpCode::Control(Control::Close) => Some(close(payload)),
             OpCode::Control(Control::Reserved(_)) | OpCode::Data(Data::Reserved(_)) => Some(Item::Broken),
             OpCode::Data(Data::Continue) => self.go_on(header.is_final, payload),
@@ -263,6 +265,7 @@ mod tests {
         let expected = [
             "Text(\"one\")",
             "Ping([7, 8])",
+            "Pong([])",
             "Text(\"two\")",
             "Odd(Binary)",
             "Close(1005, \"\")",

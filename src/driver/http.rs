@@ -12,7 +12,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, HeaderValue, SET_COOKIE, USER_AGENT};
-use http::{Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -109,6 +109,8 @@ pub struct Answer {
     pub cookies: Vec<Box<str>>,
     /// The pod that answered, if a header names it (`target.pod_header`).
     pub pod: Option<Box<str>>,
+    /// All of its headers.
+    pub headers: HeaderMap,
 }
 
 impl Answer {
@@ -325,7 +327,8 @@ async fn collect(response: Response<Incoming>, limit: usize, route: &Route) -> R
         let too_large = error.is::<http_body_util::LengthLimitError>();
         Trouble::new(if too_large { TroubleKind::TooLarge } else { TroubleKind::Broken }, error)
     })?;
-    Ok(Answer { status: head.status.as_u16(), body: body.to_bytes(), cookies, pod })
+    let (status, headers) = (head.status.as_u16(), head.headers);
+    Ok(Answer { status, body: body.to_bytes(), cookies, pod, headers })
 }
 
 #[cfg(test)]

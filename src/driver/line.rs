@@ -16,6 +16,7 @@ use super::endpoint::Endpoint;
 use super::http::{Call, Trouble};
 use super::strain::Probe;
 use super::tokens::Tokens;
+use crate::profile::Target;
 
 /// How an answer tells which pod gave it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +25,16 @@ pub struct NamesPods {
     pub by_header: bool,
     /// By the value of this cookie.
     pub by_cookie: Option<Box<str>>,
+}
+
+impl NamesPods {
+    /// As the profile's `[target]` says.
+    pub fn of(target: &Target) -> Self {
+        Self {
+            by_header: target.pod_header.is_some(),
+            by_cookie: target.pod_cookie.as_deref().map(Box::from),
+        }
+    }
 }
 
 /// The way to the target, for clients, publishers and audit alike.

@@ -14,6 +14,7 @@ pub mod preflight;
 pub mod provision;
 pub mod publisher;
 pub mod route;
+pub mod source;
 pub mod store;
 pub mod strain;
 pub mod stream;

@@ -215,7 +215,13 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, body: &str) -> Answer {
-        Answer { status, body: Bytes::copy_from_slice(body.as_bytes()), cookies: Vec::new(), pod: None }
+        Answer {
+            status,
+            body: Bytes::copy_from_slice(body.as_bytes()),
+            cookies: Vec::new(),
+            pod: None,
+            headers: http::HeaderMap::new(),
+        }
     }
 
     #[test]

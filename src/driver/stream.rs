@@ -141,6 +141,12 @@ impl Stream {
         self.send(Frame::pong(Bytes::copy_from_slice(payload)), cx);
     }
 
+    /// Sends a ping of our own, which no documented client does: the probe asks with it whether the path still carries
+    /// anything. Muting does not hold it back.
+    pub fn ping(&mut self, payload: &[u8], cx: &mut Context<'_>) {
+        self.send(Frame::ping(Bytes::copy_from_slice(payload)), cx);
+    }
+
     /// Sends a text frame, likewise.
     pub fn send_text(&mut self, text: &'static str, cx: &mut Context<'_>) {
         if self.muted {
@@ -166,7 +172,7 @@ impl Stream {
                     match item {
                         Item::Text(_) => return Poll::Ready(true),
                         Item::Close(..) | Item::Broken => return Poll::Ready(false),
-                        Item::Ping(_) | Item::Odd(_) => {}
+                        Item::Ping(_) | Item::Pong(_) | Item::Odd(_) => {}
                     }
                 }
                 self.decoder.keep(&buffer[at..filled]);
@@ -180,6 +186,12 @@ impl Stream {
         let code = CloseCode::from(code);
         let frame = code.is_allowed().then_some(CloseFrame { code, reason: Utf8Bytes::from_static("") });
         self.send(Frame::close(frame), cx);
+    }
+
+    /// Says close 1000 and goes on reading: the probe asks with it how the server answers.
+    pub fn goodbye(&mut self, cx: &mut Context<'_>) {
+        let goodbye = CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::from_static("") };
+        self.send(Frame::close(Some(goodbye)), cx);
     }
 
     /// Leaves in good order: close frame 1000, then waits for the server's, but not for long.

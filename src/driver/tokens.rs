@@ -21,7 +21,7 @@ use crate::plan::Population;
 use crate::secret::Secret;
 use crate::session::TokenLife;
 use crate::time::Timestamp;
-use crate::wire::{TokenReply, error_code};
+use crate::wire::{TokenReply, error_code, is_wrapped};
 
 /// The tokens of all identities of the plan.
 pub struct Tokens {
@@ -32,6 +32,16 @@ pub struct Tokens {
     deadline: Duration,
     identities: RefCell<Vec<Identity>>,
     signed_in: Cell<SignedIn>,
+    replies: Cell<Replies>,
+}
+
+/// The two forms of token answers, which the documentation disagrees about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replies {
+    /// Answers with the tokens in `data`.
+    pub wrapped: u32,
+    /// Answers with the tokens at the top.
+    pub bare: u32,
 }
 
 /// Where first tokens come from (`auth.mode`).
@@ -105,7 +115,15 @@ impl Tokens {
     pub fn new(clock: Clock, source: Source, agent: HeaderValue, deadline: Duration, clients: u32) -> Self {
         let nobody = || Identity { held: Held::Nothing, life: never(), refreshing: None };
         let identities = RefCell::new((0..clients).map(|_| nobody()).collect());
-        Self { clock, source, agent, deadline, identities, signed_in: Cell::default() }
+        Self {
+            clock,
+            source,
+            agent,
+            deadline,
+            identities,
+            signed_in: Cell::default(),
+            replies: Cell::default(),
+        }
     }
 
     /// Signs an identity in: from now on it has tokens.
@@ -132,6 +150,11 @@ impl Tokens {
     /// How identities were signed in so far.
     pub fn signed_in(&self) -> SignedIn {
         self.signed_in.get()
+    }
+
+    /// In which form tokens were answered so far.
+    pub fn replies(&self) -> Replies {
+        self.replies.get()
     }
 
     /// Refresh tokens that could not be written down: the next run has to sign these identities in anew.
@@ -316,10 +339,15 @@ impl Tokens {
             let code = error_code(&answer.body);
             return Err(SignInTrouble::Refused { status: answer.status, code });
         }
-        TokenReply::parse(&answer.body).map_err(|error| {
+        let reply = TokenReply::parse(&answer.body).map_err(|error| {
             let detail = format!("the answer is no token: {error}").into();
             SignInTrouble::Unanswered(Trouble { kind: TroubleKind::Broken, detail })
-        })
+        })?;
+        let mut replies = self.replies.get();
+        let form = if is_wrapped(&answer.body) { &mut replies.wrapped } else { &mut replies.bare };
+        *form += 1;
+        self.replies.set(replies);
+        Ok(reply)
     }
 
     /// Takes in a new pair; `spent` stays in use when the server does not rotate. What arrived is written down first.

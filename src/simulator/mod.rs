@@ -109,6 +109,8 @@ struct World {
     positions: Positions,
     /// The idle timeout that is planted now.
     idle_fault: Option<u32>,
+    /// Likewise, the one that has planted an age.
+    age_fault: Option<u32>,
     /// What the balancer did.
     balancers: Truth,
     conductor_wake: Timestamp,
@@ -171,6 +173,7 @@ impl World {
             profile,
             requests: BTreeMap::new(),
             idle_fault: None,
+            age_fault: None,
             balancers: Truth::default(),
             conductor_wake: Timestamp::MAX,
             backend_wake: Timestamp::MAX,
@@ -263,9 +266,20 @@ impl World {
     }
 
     fn target_fault(&mut self, fault: u32, begin: bool) {
-        if let FaultKind::IdleTimeout(timeout) = self.profile.faults[fault as usize].kind {
-            self.balancer.plant_idle_timeout(begin.then_some(timeout));
-            self.idle_fault = begin.then_some(fault);
+        let of_balancer = match self.profile.faults[fault as usize].kind {
+            FaultKind::IdleTimeout(timeout) => {
+                self.balancer.plant_idle_timeout(begin.then_some(timeout));
+                self.idle_fault = begin.then_some(fault);
+                true
+            }
+            FaultKind::MaxAge(age) => {
+                self.balancer.plant_max_age(begin.then_some(age));
+                self.age_fault = begin.then_some(fault);
+                true
+            }
+            _ => false,
+        };
+        if of_balancer {
             let links: Vec<u64> = self.links.keys().copied().collect();
             for link in links {
                 self.agenda.at(self.now, Happening::IdleCheck { link });

@@ -36,6 +36,7 @@ pub(super) struct Link {
     /// In order: nothing overtakes what was sent before it.
     last_down: Timestamp,
     last_up: Timestamp,
+    opened: Timestamp,
     last_activity: Timestamp,
 }
 
@@ -80,6 +81,7 @@ impl World {
                 in_flight: 0,
                 last_down: now,
                 last_up: now,
+                opened: now,
                 last_activity: now,
             },
         );
@@ -100,14 +102,16 @@ impl World {
         };
         let now = self.now;
         if let Some(state) = self.links.get_mut(&link) {
-            (state.pod, state.open, state.last_activity) = (pod, true, now);
+            (state.pod, state.open, state.opened, state.last_activity) = (pod, true, now, now);
         }
         self.deliver(link, Parcel::Upgraded);
         let caller = self.identities[client as usize].caller();
         self.backend.open(now, pod, ConnId(link), Ok(caller));
         self.settle_backend();
         if self.proxied() {
-            self.agenda.at(now + self.balancer.idle_timeout(), Happening::IdleCheck { link });
+            let age = self.balancer.max_age();
+            let first = age.map_or(self.balancer.idle_timeout(), |age| age.min(self.balancer.idle_timeout()));
+            self.agenda.at(now + first, Happening::IdleCheck { link });
         }
     }
 
@@ -310,7 +314,9 @@ impl World {
 
     pub(super) fn idle_check(&mut self, link: u64) {
         let Some(state) = self.links.get(&link).filter(|state| state.open) else { return };
-        let due = state.last_activity + self.balancer.idle_timeout();
+        let idle = state.last_activity + self.balancer.idle_timeout();
+        let old = self.balancer.max_age().map_or(Timestamp::MAX, |age| state.opened + age);
+        let due = idle.min(old);
         if due > self.now {
             return self.agenda.at(due, Happening::IdleCheck { link });
         }
@@ -321,7 +327,7 @@ impl World {
             state.open = false;
         }
         self.balancers.streams_cut += 1;
-        if let Some(fault) = self.idle_fault {
+        if let Some(fault) = if old <= self.now { self.age_fault } else { self.idle_fault } {
             let name = self.profile.faults[fault as usize].name.clone();
             let deeds = [(Deed::StreamCut, 1)].into();
             let cut = FaultTruth { index: fault, name, deeds, ..FaultTruth::default() };

@@ -11,6 +11,8 @@ pub struct Balancer {
     idle_timeout: Duration,
     /// In force while a planted fault lasts.
     planted_timeout: Option<Duration>,
+    /// Likewise: streams end at this age.
+    planted_age: Option<Duration>,
     healthy: Vec<bool>,
     turn: usize,
 }
@@ -22,6 +24,7 @@ impl Balancer {
             sticky: config.sticky,
             idle_timeout: config.idle_timeout,
             planted_timeout: None,
+            planted_age: None,
             healthy: vec![true; pods as usize],
             turn: 0,
         }
@@ -76,6 +79,16 @@ impl Balancer {
     /// Begins (or, with `None`, ends) a fault that replaces the idle timeout.
     pub fn plant_idle_timeout(&mut self, timeout: Option<Duration>) {
         self.planted_timeout = timeout;
+    }
+
+    /// A stream is cut when it is this old, busy or not; `None`: it may live for ever.
+    pub fn max_age(&self) -> Option<Duration> {
+        self.planted_age
+    }
+
+    /// Begins (or, with `None`, ends) a fault that cuts streams at an age.
+    pub fn plant_max_age(&mut self, age: Option<Duration>) {
+        self.planted_age = age;
     }
 
     fn in_turn(&mut self) -> Option<u32> {
@@ -150,5 +163,10 @@ mod tests {
         assert_eq!(balancer.idle_timeout(), Duration::from_secs(20));
         balancer.plant_idle_timeout(None);
         assert_eq!(balancer.idle_timeout(), Duration::from_secs(90));
+        balancer.plant_max_age(Some(Duration::from_secs(60)));
+        assert_eq!(
+            (balancer.max_age(), balancer.idle_timeout()),
+            (Some(Duration::from_secs(60)), Duration::from_secs(90))
+        );
     }
 }

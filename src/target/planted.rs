@@ -29,6 +29,7 @@ impl PlantedFault {
             FaultKind::Line(..) | FaultKind::Exec(_) => return None,
             FaultKind::PodKill(pod) => PlantedKind::PodKill { pod: *pod },
             FaultKind::IdleTimeout(timeout) => PlantedKind::IdleTimeout { timeout: *timeout },
+            FaultKind::MaxAge(timeout) => PlantedKind::MaxAge { timeout: *timeout },
             FaultKind::RefusePublishes => PlantedKind::RefusePublishes,
             FaultKind::RejectTokens(who) => PlantedKind::RejectTokens { who: Cohort::new(who, people) },
             FaultKind::Delivery(events, verb) => {
@@ -59,6 +60,11 @@ pub enum PlantedKind {
     /// The balancer has this idle timeout instead of its own.
     IdleTimeout {
         /// The timeout.
+        timeout: Duration,
+    },
+    /// The balancer ends streams at this age.
+    MaxAge {
+        /// From the upgrade.
         timeout: Duration,
     },
     /// Every publish is refused with `SW_NOT_MEMBER`.
@@ -108,7 +114,7 @@ pub enum PlantedKind {
 impl PlantedKind {
     /// Planted by the balancer; all others are planted by the pods.
     pub fn is_balancers(&self) -> bool {
-        matches!(self, Self::IdleTimeout { .. })
+        matches!(self, Self::IdleTimeout { .. } | Self::MaxAge { .. })
     }
 
     /// Events of one room do not reach one client; `room` is an index in the plan.

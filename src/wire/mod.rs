@@ -11,7 +11,7 @@ pub mod sync;
 
 pub use frame::{EventFrame, Frame, HelloFrame};
 pub use publish::{CONTENT_MIN, PONG, send_body};
-pub use reply::{Created, ID_MAX, Registered, ReplyError, TokenReply, error_code, room_id};
+pub use reply::{Created, ID_MAX, Registered, ReplyError, TokenReply, error_code, is_wrapped, room_id};
 pub use stamp::{RawStamp, Stamp};
 pub use sync::{PageError, SyncEvent, SyncPage};
 

@@ -88,6 +88,11 @@ impl TokenReply {
     }
 }
 
+/// Whether an answer has its fields in `data`; of token answers the pages disagree.
+pub fn is_wrapped(body: &[u8]) -> bool {
+    Answer::parse(body).is_ok_and(|Answer(answer)| answer.get("data").is_some_and(Value::is_object))
+}
+
 impl Registered {
     /// Reads `{"data":{"participant_id":…,"tenant_id":…}}`, or the same bare.
     ///
@@ -166,6 +171,7 @@ mod tests {
         assert_eq!(reply.life, Some(Duration::from_secs(3600)));
         assert!(!format!("{reply:?}").contains("eyJ"));
         let wrapped = TokenReply::parse(br#"{"data":{"access_token":"eyJ"}}"#).expect("tokens");
+        assert!(!is_wrapped(bare) && is_wrapped(br#"{"data":{"access_token":"eyJ"}}"#));
         assert_eq!((wrapped.access.expose(), wrapped.refresh, wrapped.life), ("eyJ", None, None));
     }
 

@@ -163,6 +163,8 @@ impl Balancer for ShippedHaproxy {
 
 /// nginx in front of pods.
 pub(crate) struct Nginx {
+    read_timeout: &'static str,
+    upgrade: bool,
     upstream: String,
     tls: String,
     name: &'static str,
@@ -177,7 +179,15 @@ impl Nginx {
             let _ = writeln!(text, "    server {address};");
             text
         });
-        Self { upstream: servers, tls: String::new(), name: "_", main: String::new(), maps: "" }
+        Self {
+            read_timeout: "90s",
+            upgrade: true,
+            upstream: servers,
+            tls: String::new(),
+            name: "_",
+            main: String::new(),
+            maps: "",
+        }
     }
 
     /// Pods are chosen so (`random;`, `hash …;`), with maps for it if it needs some.
@@ -191,6 +201,18 @@ impl Nginx {
         let (certificate, key) = (certificate.path(), certificate.key());
         self.tls =
             format!("ssl_certificate {}; ssl_certificate_key {};", certificate.display(), key.display());
+        self
+    }
+
+    /// `proxy_read_timeout`
+    pub(crate) fn reading_for(mut self, timeout: &'static str) -> Self {
+        self.read_timeout = timeout;
+        self
+    }
+
+    /// As nginx is without a word about WebSocket.
+    pub(crate) fn without_upgrade(mut self) -> Self {
+        self.upgrade = false;
         self
     }
 
@@ -209,10 +231,11 @@ impl Nginx {
 
 impl Balancer for Nginx {
     fn command(&self, port: u16, place: &Path) -> Command {
-        let Self { upstream, tls, name, main, maps } = self;
+        let Self { read_timeout, upgrade, upstream, tls, name, main, maps } = self;
+        let upgrade = if *upgrade { "$http_upgrade" } else { "''" };
         let listen = if tls.is_empty() { "" } else { " ssl" };
         let http = format!(
-            r#"  map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
+            r#"  map {upgrade} $connection_upgrade {{ default upgrade; '' ''; }}
   {maps}
   upstream pods {{
 {upstream}    keepalive 64;
@@ -225,9 +248,9 @@ impl Balancer for Nginx {
       proxy_pass http://pods;
       proxy_http_version 1.1;
       proxy_set_header Host $host;
-      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Upgrade {upgrade};
       proxy_set_header Connection $connection_upgrade;
-      proxy_read_timeout 90s;
+      proxy_read_timeout {read_timeout};
       proxy_send_timeout 90s;
       add_header X-Served-By $upstream_addr always;
     }}
@@ -308,6 +331,9 @@ pub(crate) struct Haproxy {
     servers: String,
     tls: String,
     by: &'static str,
+    tunnel_timeout: &'static str,
+    /// Lines of its frontend.
+    rules: String,
 }
 
 impl Haproxy {
@@ -316,12 +342,30 @@ impl Haproxy {
             let _ = writeln!(text, "  server pod-{number} {address} cookie pod-{number}");
             text
         });
-        Self { servers, tls: String::new(), by: "balance roundrobin" }
+        Self {
+            servers,
+            tls: String::new(),
+            by: "balance roundrobin",
+            tunnel_timeout: "90s",
+            rules: String::new(),
+        }
     }
 
     /// Pods are chosen so: lines of the backend.
     pub(crate) fn choosing(mut self, by: &'static str) -> Self {
         self.by = by;
+        self
+    }
+
+    /// `timeout tunnel`
+    pub(crate) fn tunnel_for(mut self, timeout: &'static str) -> Self {
+        self.tunnel_timeout = timeout;
+        self
+    }
+
+    /// One more line for its frontend.
+    pub(crate) fn with(mut self, rule: &str) -> Self {
+        let _ = writeln!(self.rules, "  {rule}");
         self
     }
 
@@ -333,11 +377,11 @@ impl Haproxy {
 
 impl Balancer for Haproxy {
     fn command(&self, port: u16, place: &Path) -> Command {
-        let Self { servers, tls, by } = self;
+        let Self { servers, tls, by, tunnel_timeout, rules } = self;
         let text = format!(
             "global\n  maxconn 8192\ndefaults\n  mode http\n  timeout connect 5s\n  timeout client 90s\n  \
-             timeout server 90s\n  timeout tunnel 90s\nfrontend stream\n  bind 127.0.0.1:{port}{tls}\n  \
-             default_backend pods\nbackend pods\n  {by}\n  \
+             timeout server 90s\n  timeout tunnel {tunnel_timeout}\nfrontend stream\n  \
+             bind 127.0.0.1:{port}{tls}\n{rules}  default_backend pods\nbackend pods\n  {by}\n  \
              http-response set-header X-Served-By %s\n{servers}"
         );
         haproxy(place, &text)

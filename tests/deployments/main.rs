@@ -7,9 +7,12 @@
 
 mod balancer;
 mod certificate;
+mod half_open;
 mod identities;
 mod observe;
 mod pods;
+mod polls;
+mod probe;
 mod rooms;
 mod runs;
 mod served;

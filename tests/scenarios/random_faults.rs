@@ -63,6 +63,10 @@ const KINDS: &[(u32, Make)] = &[
         let proxied = profile.target.embedded.balancer.mode == BalancerMode::Proxy;
         proxied.then(|| FaultKind::IdleTimeout(draw.time(&[0.2, 0.5, 1.0, 3.0])))
     }),
+    (2, |draw, profile| {
+        let proxied = profile.target.embedded.balancer.mode == BalancerMode::Proxy;
+        proxied.then(|| FaultKind::MaxAge(draw.time(&[0.5, 1.0, 3.0])))
+    }),
     (1, |_, _| Some(FaultKind::RefusePublishes)),
     (1, |draw, profile| Some(FaultKind::RejectTokens(who(draw, profile)))),
     (1, |draw, profile| {

@@ -93,6 +93,7 @@ fn smaller_kinds(kind: &FaultKind) -> Vec<FaultKind> {
         }
         FaultKind::PodKill(_)
         | FaultKind::IdleTimeout(_)
+        | FaultKind::MaxAge(_)
         | FaultKind::RefusePublishes
         | FaultKind::Metrics(..)
         | FaultKind::Exec(_) => Vec::new(),

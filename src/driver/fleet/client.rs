@@ -279,6 +279,7 @@ impl Client {
                 self.feed_at(now, Input::Frame { frame: &frame, late }, cx);
             }
             Item::Ping(_) => self.feed_at(now, Input::Ping { late }, cx),
+            Item::Pong(_) => {}
             Item::Odd(oddity) => self.feed_at(now, Input::OddFrame(*oddity), cx),
             Item::Close(code, reason) => {
                 if let Socket::Open { stream, .. } = std::mem::replace(&mut self.socket, Socket::None) {

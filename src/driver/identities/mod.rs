@@ -46,6 +46,17 @@ impl Identities {
         Ok(Self { rows, kept: KeptTokens::open(beside.as_ref())? })
     }
 
+    /// How many identities the first tenant of a credentials file has.
+    ///
+    /// # Errors
+    ///
+    /// A wrong row.
+    pub fn of_first_tenant(path: &Path, mode: AuthMode) -> Result<usize, IdentitiesError> {
+        let rows = file::read(path, mode)?;
+        let first = rows.first().map(|row| row.tenant.clone());
+        Ok(rows.iter().filter(|row| Some(&row.tenant) == first.as_ref()).count())
+    }
+
     /// The row of a client.
     pub fn row(&self, client: u32) -> &Row {
         &self.rows[client as usize]

@@ -60,7 +60,7 @@ impl Rules<'_> {
                 }
             }
             FaultKind::PodKill(pod) => self.pod(path, *pod),
-            FaultKind::IdleTimeout(timeout) => {
+            FaultKind::IdleTimeout(timeout) | FaultKind::MaxAge(timeout) => {
                 self.interval(&path.key("timeout"), *timeout);
                 let proxied = self.profile.target.embedded.balancer.mode == BalancerMode::Proxy;
                 self.require(proxied, &path.key("timeout"), timeout, Why::NoBalancer);

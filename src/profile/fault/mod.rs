@@ -34,6 +34,8 @@ pub enum FaultKind {
     PodKill(Option<u32>),
     /// Target side: the balancer's idle timeout while the fault lasts.
     IdleTimeout(Duration),
+    /// Target side: the balancer ends streams this long after their upgrade, busy or not, while the fault lasts.
+    MaxAge(Duration),
     /// Target side: every publish is refused with `SW_NOT_MEMBER`.
     RefusePublishes,
     /// Target side: the tokens of these identities are refused with 4001 / 401.
@@ -103,6 +105,7 @@ impl FaultKind {
             Self::Line(_, line) => !matches!(line, Line::SlowReader(_)),
             Self::PodKill(_)
             | Self::IdleTimeout(_)
+            | Self::MaxAge(_)
             | Self::RejectTokens(_)
             | Self::Stream(..)
             | Self::Exec(_) => true,
@@ -366,6 +369,7 @@ pub(super) fn name(kind: &FaultKind) -> &'static str {
         },
         FaultKind::PodKill(_) => "pod-kill",
         FaultKind::IdleTimeout(_) => "idle-timeout",
+        FaultKind::MaxAge(_) => "max-age",
         FaultKind::RefusePublishes => "refuse-publishes",
         FaultKind::RejectTokens(_) => "reject-tokens",
         FaultKind::Delivery(_, delivery) => match delivery {
@@ -411,7 +415,7 @@ pub(super) fn name(kind: &FaultKind) -> &'static str {
 }
 
 /// Every kind, as `kind` writes it: those of the client's side, then those of the target's.
-pub(super) const NAMES: [&str; 44] = [
+pub(super) const NAMES: [&str; 45] = [
     "reset",
     "cut",
     "silent",
@@ -424,6 +428,7 @@ pub(super) const NAMES: [&str; 44] = [
     "exec",
     "pod-kill",
     "idle-timeout",
+    "max-age",
     "refuse-publishes",
     "reject-tokens",
     "lose",

@@ -125,7 +125,9 @@ impl FaultShape {
                 shape.write_line(*line);
             }
             FaultKind::PodKill(pod) => shape.pod = pod.map(Text),
-            FaultKind::IdleTimeout(timeout) => shape.timeout = Some(Text(*timeout)),
+            FaultKind::IdleTimeout(timeout) | FaultKind::MaxAge(timeout) => {
+                shape.timeout = Some(Text(*timeout))
+            }
             FaultKind::RefusePublishes => {}
             FaultKind::RejectTokens(who) => shape.write_who(who),
             FaultKind::Delivery(events, delivery) => {
@@ -302,6 +304,10 @@ impl Keys<'_> {
             "idle-timeout" => {
                 let timeout = self.needed("timeout", "timeout = \"20s\"", |keys| keys.timeout.take())?;
                 Some(FaultKind::IdleTimeout(timeout))
+            }
+            "max-age" => {
+                let timeout = self.needed("timeout", "timeout = \"60s\"", |keys| keys.timeout.take())?;
+                Some(FaultKind::MaxAge(timeout))
             }
             "refuse-publishes" => Some(FaultKind::RefusePublishes),
             "reject-tokens" => self.who().map(FaultKind::RejectTokens),
@@ -537,6 +543,7 @@ mod tests {
             "kind = 'pod-kill'\nat = '3s'",
             "kind = 'pod-kill'\nat = '3s'\npod = 1\nduration = '9s'",
             "kind = 'idle-timeout'\nat = '3s'\ntimeout = '9s'",
+            "kind = 'max-age'\nat = '3s'\ntimeout = '9s'",
             "kind = 'refuse-publishes'\nat = '3s'",
             "kind = 'reject-tokens'\nat = '3s'\nshare = '40%'",
             "kind = 'lose'\nclient = 3\nfirst = 5\ncount = 7",

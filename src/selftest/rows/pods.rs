@@ -31,6 +31,13 @@ pub(super) const ROWS: &[Row] = &[
         expected: &[("disconnects.eof", Done(Deed::StreamCut))],
     },
     Row {
+        name: "max-age",
+        defect: "a balancer ends streams at an age, busy or not",
+        faults: "[[fault]]\nkind = \"max-age\"\nat = \"2100ms\"\nduration = \"3s\"\ntimeout = \"1s\"\n",
+        set: &["traffic.rate=0/s"],
+        expected: &[("disconnects.eof", Done(Deed::StreamCut))],
+    },
+    Row {
         name: "reject-tokens",
         defect: "tokens are refused",
         faults: "[[fault]]\nkind = \"reject-tokens\"\nat = \"0s\"\nclients = [0, 3]\n",

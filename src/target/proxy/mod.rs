@@ -122,7 +122,12 @@ impl Shared {
     fn plant(&self, index: u32, begin: bool) -> Option<u64> {
         let mut faults = self.faults.borrow_mut();
         let own = faults.iter_mut().find(|own| own.fault.index == index)?;
-        let PlantedKind::IdleTimeout { timeout } = own.fault.kind else { return None };
+        let mut balancer = self.balancer.borrow_mut();
+        match own.fault.kind {
+            PlantedKind::IdleTimeout { timeout } => balancer.plant_idle_timeout(begin.then_some(timeout)),
+            PlantedKind::MaxAge { timeout } => balancer.plant_max_age(begin.then_some(timeout)),
+            _ => return None,
+        }
         let now = self.clock.now();
         if begin {
             own.truth.began = Some(now);
@@ -131,21 +136,34 @@ impl Shared {
             own.truth.ended = Some(now);
         }
         own.active = begin;
-        self.balancer.borrow_mut().plant_idle_timeout(begin.then_some(timeout));
         let affected = own.truth.affected();
         Some(affected - std::mem::replace(&mut own.told, affected))
     }
 
-    /// Cuts the streams that have been idle too long.
-    fn cut_idle(&self) {
-        let timeout = self.balancer.borrow().idle_timeout();
+    /// Cuts the streams that have been idle too long, or are too old.
+    fn cut(&self) {
+        let (timeout, age) = {
+            let balancer = self.balancer.borrow();
+            (balancer.idle_timeout(), balancer.max_age())
+        };
         let now = self.clock.now();
-        let idle = |meter: &&Rc<Meter>| now.since(meter.last()) >= timeout;
-        let cut = self.tunnels.borrow().values().filter(idle).filter(|meter| meter.cut()).count() as u64;
-        self.streams_cut.set(self.streams_cut.get() + cut);
-        if let Some(own) = self.faults.borrow_mut().iter_mut().find(|own| own.active) {
-            own.truth.add(Deed::StreamCut, cut);
+        let old = self.cut_those(|meter| age.is_some_and(|age| now.since(meter.begun()) >= age));
+        let idle = self.cut_those(|meter| now.since(meter.last()) >= timeout);
+        self.streams_cut.set(self.streams_cut.get() + old + idle);
+        let mut faults = self.faults.borrow_mut();
+        for (by_age, cut) in [(true, old), (false, idle)] {
+            let is = |own: &&mut OwnFault| {
+                own.active && matches!(own.fault.kind, PlantedKind::MaxAge { .. }) == by_age
+            };
+            if let Some(own) = faults.iter_mut().find(is) {
+                own.truth.add(Deed::StreamCut, cut);
+            }
         }
+    }
+
+    fn cut_those(&self, is_due: impl Fn(&Meter) -> bool) -> u64 {
+        self.tunnels.borrow().values().filter(|meter| is_due(meter)).filter(|meter| meter.cut()).count()
+            as u64
     }
 }
 
@@ -167,12 +185,15 @@ async fn watch_health(shared: Rc<Shared>, pod: usize, interval: Duration) {
     }
 }
 
-/// Looks for idle streams often enough that none is cut more than an eighth of its timeout late.
+/// Looks for idle and old streams often enough that none is cut more than an eighth of its timeout late.
 async fn sweep(shared: Rc<Shared>) {
     loop {
-        let timeout = shared.balancer.borrow().idle_timeout();
+        let timeout = {
+            let balancer = shared.balancer.borrow();
+            balancer.max_age().map_or(balancer.idle_timeout(), |age| age.min(balancer.idle_timeout()))
+        };
         tokio::time::sleep((timeout / 8).clamp(SWEEP_MIN, SWEEP_MAX)).await;
-        shared.cut_idle();
+        shared.cut();
     }
 }
 

@@ -21,6 +21,7 @@ pub(super) struct Side {
 /// When bytes last passed a tunnel, and how to cut it.
 #[derive(Debug)]
 pub(super) struct Meter {
+    begun: Timestamp,
     last: Cell<Timestamp>,
     cut: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -28,7 +29,12 @@ pub(super) struct Meter {
 
 impl Meter {
     pub(super) fn new(now: Timestamp) -> Self {
-        Self { last: Cell::new(now), cut: Cell::new(false), waker: RefCell::new(None) }
+        Self { begun: now, last: Cell::new(now), cut: Cell::new(false), waker: RefCell::new(None) }
+    }
+
+    /// When the tunnel began.
+    pub(super) fn begun(&self) -> Timestamp {
+        self.begun
     }
 
     /// When bytes last passed, either way.

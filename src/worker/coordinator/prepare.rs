@@ -20,9 +20,7 @@ use crate::driver::clock::Clock;
 use crate::driver::cookies::Cookies;
 use crate::driver::endpoint::Endpoint;
 use crate::driver::fleet::{Birth, Fleet};
-use crate::driver::identities::Identities;
 use crate::driver::line::{Line, NamesPods};
-use crate::driver::minter::Minter;
 use crate::driver::preflight::{
     AUDIT_CONNECTIONS, Holding, Machine, SEND_CONNECTIONS, hold, inspect, raise_descriptor_limit,
 };
@@ -34,11 +32,10 @@ use crate::driver::strain::Probe;
 use crate::driver::tokens::{Source, Tokens};
 use crate::plan::{Population, Shard};
 use crate::profile::quantity::Rate;
-use crate::profile::{AuthMode, ClientStart, Profile, TrafficMode};
+use crate::profile::{ClientStart, Profile, TrafficMode};
 use crate::report::RunInfo;
 use crate::report::directory::RunDirectory;
 use crate::report::run::{RunError, RunObserver, RunOptions};
-use crate::secret::Secret;
 use crate::seed::Seed;
 use crate::session::{Session, Settings};
 use crate::wire::Position;
@@ -58,23 +55,9 @@ pub(super) struct Prepared {
     pub(super) own_rooms: Option<OwnRooms>,
 }
 
-/// Why a run cannot begin, beside what preflight and provisioning say themselves; completes "failed to …".
+/// Why a run cannot begin, beside what preflight, tokens and provisioning say themselves; completes "failed to …".
 #[derive(Debug, Error)]
-pub(super) enum PrepareError {
-    /// Development tokens need the target's key.
-    #[error(
-        "sign tokens for the target: auth.mode is dev-jwt, and auth.key_file names no key \
-         (`wavesoak target` prints the path of its own)"
-    )]
-    NoKey,
-    /// The key file cannot be read.
-    #[error("read the key file `{path}` (auth.key_file)")]
-    KeyFile {
-        /// As in the profile.
-        path: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
+enum PrepareError {
     /// The server's own log cannot be read.
     #[error("read the server's log `{path}` (target.log_file)")]
     LogFile {
@@ -215,7 +198,8 @@ pub(super) fn line_to_target(
     ground: &Ground,
     probe: &Rc<Probe>,
 ) -> Result<Rc<Line>, RunError> {
-    let source = source_of_tokens(profile, population, run, clock, ground)?;
+    let source = Source::of(profile, population, run, clock, ground.key());
+    let source = source.map_err(RunError::preflight)?;
     let tokens =
         Tokens::new(clock, source, agent.clone(), profile.client.sync_deadline, population.clients());
     Ok(Rc::new(Line {
@@ -225,45 +209,11 @@ pub(super) fn line_to_target(
         tokens: Rc::new(tokens),
         probe: Rc::clone(probe),
         cookies: RefCell::new(vec![Cookies::default(); population.clients() as usize]),
-        names_pods: NamesPods {
-            by_header: profile.target.pod_header.is_some(),
-            by_cookie: profile.target.pod_cookie.as_deref().map(Box::from),
-        },
+        names_pods: NamesPods::of(&profile.target),
         read_buffer: RefCell::default(),
         connect_deadline: profile.client.connect_deadline,
         sync_deadline: profile.client.sync_deadline,
     }))
-}
-
-fn source_of_tokens(
-    profile: &Profile,
-    population: &Population,
-    run: Uuid,
-    clock: Clock,
-    ground: &Ground,
-) -> Result<Source, RunError> {
-    match (profile.auth.mode, &profile.auth.credentials) {
-        (AuthMode::Mock, _) => return Ok(Source::Mock(run.simple().to_string())),
-        (mode @ (AuthMode::Password | AuthMode::Tokens), Some(path)) => {
-            let identities = Identities::load(path.as_ref(), mode, population);
-            return identities.map(Source::Identities).map_err(RunError::preflight);
-        }
-        (AuthMode::DevJwt | AuthMode::Password | AuthMode::Tokens, _) => {}
-    }
-    let key = match ground.key() {
-        Some(key) => key,
-        None => key_from_file(profile.auth.key_file.as_deref()).map_err(RunError::preflight)?,
-    };
-    let lifetime = profile.target.embedded.token_lifetime;
-    Ok(Source::Minted(Minter::new(&key, run, population.clone(), clock.epoch_unix_s(), lifetime)))
-}
-
-#[expect(clippy::disallowed_methods, reason = "the key comes from a private file, never by flag")]
-fn key_from_file(path: Option<&str>) -> Result<Secret, PrepareError> {
-    let path = path.ok_or(PrepareError::NoKey)?;
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| PrepareError::KeyFile { path: path.to_owned(), source })?;
-    Ok(Secret::new(text.trim()))
 }
 
 /// Off loopback, what provisioning does for itself keeps to the profile's limits.

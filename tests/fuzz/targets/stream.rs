@@ -31,6 +31,7 @@ pub fn stream(input: &[u8]) {
 enum Got {
     Text(String),
     Ping(Vec<u8>),
+    Pong(Vec<u8>),
     Odd(Oddity),
     Close(u16, String),
     Broken,
@@ -41,6 +42,7 @@ impl From<Item<'_>> for Got {
         match item {
             Item::Text(text) => Self::Text(text.into_owned()),
             Item::Ping(payload) => Self::Ping(payload.to_vec()),
+            Item::Pong(payload) => Self::Pong(payload.to_vec()),
             Item::Odd(oddity) => Self::Odd(oddity),
             Item::Close(code, reason) => Self::Close(code, reason.to_owned()),
             Item::Broken => Self::Broken,
@@ -78,6 +80,7 @@ fn play(order: BridgeOrder, got: &[Got]) {
         match item {
             Got::Text(text) => client.hears(text),
             Got::Ping(_) => client.say(Input::Ping { late: false }),
+            Got::Pong(_) => {}
             Got::Odd(oddity) => client.say(Input::OddFrame(*oddity)),
             Got::Close(code, reason) => {
                 let (code, reason) = (*code, reason.as_str().into());

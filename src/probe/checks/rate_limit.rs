@@ -1,0 +1,104 @@
+//! "Rate limit: you're sending events that fail rate-limit checks; the events never enter the stream."
+//!
+//! A short burst, in the room of those who provoke: as fast as they are answered, and no more than somebody pastes.
+
+use std::collections::BTreeMap;
+
+use crate::probe::judgement::{Finding, Judgement};
+use crate::probe::path::{Path, Publish, Published, SPEAKER, TALK};
+use crate::probe::report::secs;
+use crate::probe::vigil::Vigil;
+
+/// Publishes of the burst.
+const BURST: u32 = 10;
+
+const LIMIT_REMEDY: &str = "\
+You're sending events that fail rate-limit checks; the events never enter the stream. Send more slowly (honour Retry-After \
+if it is there), or have the limit of the tenant raised; a client must show the sender that its event was refused.";
+
+const REFUSED_REMEDY: &str = "\
+Publishes that are refused never enter the stream, and nobody but their sender can know. See the error codes page for the \
+code, and the pod's log.";
+
+/// Sends the burst, and looks at what the vigil's publishes came to.
+pub(super) async fn examine(path: &Path, vigil: Option<&Vigil>) -> Judgement {
+    let begun = path.now();
+    let mut burst = Vec::new();
+    for _ in 0..BURST {
+        burst.push(path.publish(SPEAKER, TALK).await);
+    }
+    let took = path.now().since(begun);
+    let few = vigil.map_or(&[][..], |vigil| &vigil.published);
+    let mut judgement = Judgement::default();
+    let sent = format!("sent a burst of {BURST} publishes in {}", secs(took));
+    judge(&burst, &sent, &mut judgement);
+    if !few.is_empty() {
+        judge(few, &format!("sent {} publishes beside the held streams", few.len()), &mut judgement);
+    }
+    judgement
+}
+
+fn judge(publishes: &[Publish], sent: &str, judgement: &mut Judgement) {
+    let (mut limited, mut refused, mut unanswered) = (0, BTreeMap::new(), 0);
+    for publish in publishes {
+        match &publish.reply {
+            Published::Stored(_) => {}
+            Published::Refused(429, _) => limited += 1,
+            Published::Refused(status, code) => {
+                *refused.entry((*status, code.clone())).or_insert(0) += 1;
+            }
+            Published::Unanswered(_) => unanswered += 1,
+        }
+    }
+    let count = publishes.len();
+    if limited > 0 {
+        judgement.found(
+            Finding::new("rate-limited", "publishes are rate limited", LIMIT_REMEDY)
+                .with("refused", f64::from(limited))
+                .because(format!("{sent}: {limited} of {count} were answered with 429")),
+        );
+    }
+    if !refused.is_empty() {
+        let mut finding = Finding::new("publishes-refused", "publishes are refused", REFUSED_REMEDY);
+        for ((status, code), number) in refused {
+            let code = code.map(|code| format!(" {code}")).unwrap_or_default();
+            finding =
+                finding.because(format!("{sent}: {number} of {count} were answered with {status}{code}"));
+        }
+        judgement.found(finding);
+    }
+    if unanswered > 0 {
+        judgement.unclear(format!("{sent}: {unanswered} of {count} were not answered"));
+    }
+    if limited == 0 && unanswered == 0 {
+        judgement.saw(format!("{sent}: none was answered with 429"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::judgement::Outcome;
+    use crate::time::Timestamp;
+    use crate::wire::Created;
+
+    fn judged(replies: Vec<Published>) -> Judgement {
+        let publish = |reply| Publish { n: 0, sent: Timestamp::ZERO, answered: Timestamp::ZERO, reply };
+        let publishes: Vec<Publish> = replies.into_iter().map(publish).collect();
+        let mut judgement = Judgement::default();
+        judge(&publishes, "sent two", &mut judgement);
+        judgement
+    }
+
+    #[test]
+    fn a_429_is_a_limit_another_status_a_refusal_and_silence_neither() {
+        let stored = || Published::Stored(Created::default());
+        assert_eq!(judged(vec![stored(), stored()]).outcome(), Outcome::Healthy);
+        let limited = judged(vec![stored(), Published::Refused(429, None)]);
+        assert_eq!(limited.findings[0].evidence, ["sent two: 1 of 2 were answered with 429"]);
+        let refused = judged(vec![stored(), Published::Refused(403, Some("SW_NOT_MEMBER".into()))]);
+        assert_eq!(refused.findings[0].name, "publishes-refused");
+        assert!(refused.findings[0].evidence[0].ends_with("403 SW_NOT_MEMBER"));
+        assert_eq!(judged(vec![stored(), Published::Unanswered("".into())]).outcome(), Outcome::Inconclusive);
+    }
+}

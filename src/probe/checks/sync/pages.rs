@@ -1,0 +1,326 @@
+//! "/v1/sync?since=…", page after page. A known run of events is read in one go, in pages of one and of two by `next_cursor`,
+//! and from the position of each of its events: what does a page border lose, and what comes again?
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::order::{judge_end, judge_order, judge_repeats, name, tell, told};
+use super::{LIMIT, Page, ROOM, Refusal, Row, Run, Walk, anchor, bridger, page, walk};
+use crate::probe::judgement::{Finding, Judgement, Observation};
+use crate::probe::path::Path;
+
+/// Events of the run: enough for borders of either kind.
+const EVENTS: u32 = 7;
+
+/// What came of it.
+#[derive(Debug)]
+struct Read {
+    /// In one page.
+    whole: Walk,
+    /// In small ones.
+    walks: Vec<Walk>,
+    /// From the position of each event, two events.
+    after: Vec<Result<Page, Refusal>>,
+    /// From the end.
+    beyond: Result<Page, Refusal>,
+}
+
+/// Reads a run of events in several ways.
+pub(in super::super) async fn examine(path: &Rc<Path>) -> Judgement {
+    let _floor = path.floor.lock().await;
+    match gather(path).await {
+        Ok(read) => judge(&read),
+        Err(why) => {
+            let mut judgement = Judgement::default();
+            judgement.unclear(why);
+            judgement
+        }
+    }
+}
+
+async fn gather(path: &Rc<Path>) -> Result<Read, String> {
+    let client = bridger(path);
+    let base = anchor(path).await?;
+    let run = Run::publish(path, EVENTS).await;
+    if let Some(why) = run.trouble(3) {
+        return Err(why);
+    }
+    let whole = walk(path, client, base.position, LIMIT).await;
+    let mut walks = Vec::new();
+    for limit in [1, 2] {
+        walks.push(walk(path, client, base.position, limit).await);
+    }
+    let mut after = Vec::new();
+    for position in whole.rows().filter_map(|row| row.position).collect::<Vec<_>>() {
+        after.push(page(path, client, position, 2, Duration::ZERO).await);
+    }
+    let end = whole.rows().filter_map(|row| row.position).max().unwrap_or(base.position);
+    let beyond = page(path, client, end, 2, Duration::ZERO).await;
+    Ok(Read { whole, walks, after, beyond })
+}
+
+fn judge(read: &Read) -> Judgement {
+    let mut judgement = Judgement::default();
+    if !judge_end("sync in one page", &read.whole, &mut judgement) {
+        return judgement;
+    }
+    let whole: Vec<&Row> = read.whole.rows().filter(|row| is_ours(row)).collect();
+    if whole.iter().any(|row| row.position.is_none()) {
+        judgement.unclear("events in sync have no stream_position: no page border can be told");
+        return judgement;
+    }
+    judge_order("sync in one page", &read.whole, &mut judgement);
+    if let Ok(beyond) = &read.beyond {
+        let last = Walk { limit: 2, pages: vec![beyond.clone()], end: super::ask::End::Done };
+        judge_order("sync from the end", &last, &mut judgement);
+    }
+    judge_since(read, &whole, &mut judgement);
+    for walk in &read.walks {
+        judge_walk(walk, &whole, &mut judgement);
+    }
+    observe(read, &mut judgement);
+    if judgement.findings.is_empty() && judgement.unclear.is_empty() {
+        judgement.saw(format!(
+            "{} events come once each, in order, in pages of 1, of 2 and of {LIMIT}; since is exclusive: from the position of each \
+             event the next page begins with the one behind it",
+            whole.len()
+        ));
+    }
+    judgement
+}
+
+fn is_ours(row: &Row) -> bool {
+    matches!(row.ours, Some((ROOM, Some(_))))
+}
+
+/// From the position of an event comes the one behind it, and not itself.
+fn judge_since(read: &Read, whole: &[&Row], judgement: &mut Judgement) {
+    let mut pages = Vec::new();
+    for answer in &read.after {
+        match answer {
+            Ok(page) => pages.push(page.clone()),
+            Err(refusal) => return refusal.judge("sync from the position of an event", judgement),
+        }
+    }
+    // Each page is a question of its own: what two of them return is no repetition.
+    let mut repeats = Judgement::default();
+    for page in &pages {
+        judge_repeats("sync", std::slice::from_ref(page), &mut repeats);
+    }
+    merge(repeats, judgement);
+    let mut skipped = Vec::new();
+    for page in &pages {
+        let Some(next) = whole.iter().find(|row| row.position > Some(page.since)) else { continue };
+        let came = page.rows.iter().any(|row| row.id == next.id && row.position == next.position);
+        let newer = page.rows.iter().any(|row| row.position > next.position);
+        // A page of two that is filled by what lies at `since` and below may not have got as far.
+        if !came && (newer || page.rows.is_empty()) {
+            skipped.push(format!(
+                "since={} did not return {}, which is the next one",
+                page.since,
+                name(next)
+            ));
+        }
+    }
+    let finding = Finding::new(
+        "since-skips",
+        "sync leaves out the event right behind `since`",
+        "A client that bridges from its last position loses one event each time: since must be compared with >, not with an \
+         offset of its own.",
+    );
+    tell(finding, &skipped, judgement);
+}
+
+/// Findings of the same name, of several questions, as one.
+fn merge(mut from: Judgement, into: &mut Judgement) {
+    while let Some(first) = from.findings.first().cloned() {
+        let (same, rest): (Vec<_>, Vec<_>) =
+            from.findings.into_iter().partition(|own| own.name == first.name);
+        from.findings = rest;
+        let lines: Vec<String> = same.into_iter().flat_map(|own| own.evidence).collect();
+        let first = Finding { evidence: Vec::new(), ..first };
+        tell(first, &lines, into);
+    }
+}
+
+/// Small pages by `next_cursor` against the one large page.
+fn judge_walk(walk: &Walk, whole: &[&Row], judgement: &mut Judgement) {
+    let asked = format!("sync with limit={}", walk.limit);
+    if !judge_end(&asked, walk, judgement) {
+        return;
+    }
+    judge_order(&asked, walk, judgement);
+    let came = |row: &Row| walk.rows().any(|own| own.id == row.id && own.position == row.position);
+    let (mut skipped, mut cut_short) = (Vec::new(), Vec::new());
+    for row in whole.iter().filter(|row| !came(row)) {
+        let border = walk.pages.windows(2).find(|pair| {
+            pair[0].highest() < row.position && row.position <= pair[0].next_cursor && pair[0].has_more
+        });
+        match border {
+            Some([before, _]) => skipped.push(format!(
+                "{asked}: {} was skipped: the page since={} ended at {} and gave next_cursor {}",
+                name(row),
+                before.since,
+                told(before.highest()),
+                told(before.next_cursor)
+            )),
+            _ if row.position > walk.cursor() => cut_short.push(format!(
+                "{asked}: {} never came: the page since={} said that there was no more",
+                name(row),
+                walk.pages.last().map_or(0, |page| page.since)
+            )),
+            _ => skipped.push(format!("{asked}: {} came in no page", name(row))),
+        }
+    }
+    let past: Vec<&Page> = walk.pages.iter().filter(|page| is_past(page)).collect();
+    if skipped.is_empty() && cut_short.is_empty() && !past.is_empty() && !repeats(walk) {
+        skipped.push(format!(
+            "{asked}: {} of {} page borders gave next_cursor past the last event returned (nothing lay there this time)",
+            past.len(),
+            walk.pages.len() - 1
+        ));
+    }
+    let finding = Finding::new(
+        "cursor-skips",
+        "a page border skips an event: next_cursor lies past the last event returned",
+        "With an exclusive since the next page leaves out whatever lies between: next_cursor must be the position of the last \
+         event returned. Until then let clients page by the highest position they received.",
+    );
+    tell(finding, &skipped, judgement);
+    let finding = Finding::new(
+        "pages-end-early",
+        "sync says that there is no more, and there is",
+        "A client that bridges stops there and goes live: has_more must be true whenever the limit cut a page.",
+    );
+    tell(finding, &cut_short, judgement);
+}
+
+/// Its cursor lies past its last event, and there is more.
+fn is_past(page: &Page) -> bool {
+    page.has_more && page.highest().is_some() && page.next_cursor > page.highest()
+}
+
+/// Its pages begin at the event that `since` names: then a cursor past the last event is right.
+fn repeats(walk: &Walk) -> bool {
+    walk.pages.iter().any(|page| page.rows.iter().any(|row| row.position == Some(page.since)))
+}
+
+/// What the page on sync can be read as in two ways.
+fn observe(read: &Read, judgement: &mut Judgement) {
+    let borders: Vec<&Page> =
+        read.walks.iter().flat_map(|walk| &walk.pages).filter(|page| page.has_more).collect();
+    let at = |offset: u64| {
+        let at = |page: &&&Page| page.next_cursor == page.highest().map(|highest| highest + offset);
+        borders.iter().filter(at).count()
+    };
+    judgement.observed(Observation::new(
+        "next-cursor",
+        format!(
+            "of {} page borders, next_cursor was the last position returned at {}, that + 1 at {}",
+            borders.len(),
+            at(0),
+            at(1)
+        ),
+    ));
+    if let Ok(page) = &read.beyond {
+        let what = match page.next_cursor {
+            Some(next) if next == page.since => "since itself".to_owned(),
+            Some(next) => format!("{next} for since={}", page.since),
+            None => "absent or null".to_owned(),
+        };
+        judgement
+            .observed(Observation::new("next-cursor-empty", format!("of a page without events: {what}")));
+    }
+    let over = read.walks.iter().flat_map(|walk| walk.pages.iter().map(move |page| (walk.limit, page)));
+    let over = over.filter(|(limit, page)| page.rows.len() > *limit as usize).count();
+    if over > 0 {
+        judgement.observed(Observation::new("limit", format!("{over} pages had more events than limit")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::order::tests::{page, row, walk};
+    use super::*;
+    use crate::probe::judgement::Outcome;
+    use crate::wire::Position;
+
+    /// Three events at 6, 7, 8 behind 5, read as a good server has them; `ahead`: how far its cursor lies past.
+    fn read(ahead: Position) -> Read {
+        let rows = [row(1, 6), row(2, 7), row(3, 8)];
+        let small = |limit: usize| {
+            let (mut cursor, mut pages) = (5, Vec::new());
+            loop {
+                let left: Vec<Row> = rows.iter().filter(|row| row.position > Some(cursor)).cloned().collect();
+                let has_more = left.len() > limit;
+                let own = &left[..left.len().min(limit)];
+                let last = own.last().and_then(|row| row.position).unwrap_or(cursor);
+                let next = last + if has_more { ahead } else { 0 };
+                pages.push(page(cursor, own, next, has_more));
+                cursor = next;
+                if !has_more {
+                    return walk(limit as u32, pages);
+                }
+            }
+        };
+        let after = (6..9).map(|since| {
+            let behind: Vec<Row> = rows.iter().filter(|row| row.position > Some(since)).cloned().collect();
+            Ok(page(since, &behind[..behind.len().min(2)], 8, false))
+        });
+        Read {
+            whole: walk(LIMIT, vec![page(5, &rows, 8, false)]),
+            walks: vec![small(1), small(2)],
+            after: after.collect(),
+            beyond: Ok(page(8, &[], 8, false)),
+        }
+    }
+
+    fn names(read: &Read) -> Vec<&'static str> {
+        judge(read).findings.iter().map(|finding| finding.name).collect()
+    }
+
+    #[test]
+    fn last_returned_is_safe_and_last_plus_one_names_the_event_it_skips() {
+        let good = judge(&read(0));
+        assert_eq!(good.outcome(), Outcome::Healthy, "{good:?}");
+        assert!(
+            good.observed[0].what.contains("of 3 page borders") && good.observed[0].what.contains("at 3, ")
+        );
+        let skips = judge(&read(1));
+        assert_eq!(skips.findings[0].name, "cursor-skips");
+        let line =
+            "event 2 (id e2, position 7) was skipped: the page since=5 ended at 6 and gave next_cursor 7";
+        assert!(skips.findings[0].evidence[0].contains(line), "{skips:?}");
+    }
+
+    #[test]
+    fn a_cursor_past_the_last_event_is_a_finding_though_nothing_lay_there() {
+        // Positions 6, 8, 9: between the first and the second there is nothing to skip.
+        let mut latent = read(0);
+        let gap = [row(1, 6), row(2, 8), row(3, 9)];
+        latent.whole = walk(LIMIT, vec![page(5, &gap, 9, false)]);
+        latent.after.clear();
+        let pages =
+            vec![page(5, &gap[..1], 7, true), page(7, &gap[1..2], 8, true), page(8, &gap[2..], 9, false)];
+        latent.walks = vec![walk(1, pages)];
+        assert_eq!(names(&latent), ["cursor-skips"]);
+    }
+
+    #[test]
+    fn an_inclusive_since_and_a_skipping_one_are_told_apart() {
+        let mut inclusive = read(0);
+        inclusive.after[0] = Ok(page(6, &[row(1, 6), row(2, 7)], 7, true));
+        assert_eq!(names(&inclusive), ["since-inclusive"]);
+        let mut skipping = read(0);
+        skipping.after[0] = Ok(page(6, &[row(3, 8)], 8, false));
+        assert_eq!(names(&skipping), ["since-skips"]);
+    }
+
+    #[test]
+    fn pages_that_end_early_are_no_skips() {
+        let mut early = read(0);
+        early.walks[1].pages.truncate(1);
+        early.walks[1].pages[0].has_more = false;
+        assert_eq!(names(&early), ["pages-end-early"]);
+    }
+}
