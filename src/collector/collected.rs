@@ -441,7 +441,8 @@ pub struct Tokens {
     pub rejected: u64,
 }
 
-/// `served_by` of the summary: which pods the streams were on, as hello says, and from where they were reached.
+/// `served_by` of the summary: which pods the streams were on, as header, cookie or hello says, and from where they were
+/// reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServedBy {
     /// Those that were met.
@@ -455,7 +456,7 @@ pub struct ServedBy {
 /// One pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pod {
-    /// `hello.server_name`; null: all that do not say.
+    /// What the header or the cookie of the upgrade said, else `hello.server_name`; null: all of which nothing tells.
     pub server_name: Option<String>,
     /// Hellos that it said.
     pub connections: u64,

@@ -528,7 +528,7 @@ impl Collector {
         server.log = self.log.as_ref().map(LogReader::collected);
         server.fanout_failed = server.log.as_ref().map(collected::ServerLog::fanout_failed_total);
         if self.pods.refused > 0 {
-            harness.refused.insert("pods_told_apart", self.pods.refused);
+            harness.refused.insert("served_by_told_apart", self.pods.refused);
         }
         let scraped = if server.partial { 0 } else { server.endpoints };
         let mut oddities = self.oddities.clone();

@@ -2,7 +2,7 @@
 
 use super::Summary;
 use super::summary::Latency;
-use crate::collector::collected::{Deliveries, Evidence, HookEnd, HookRecord, Metric, Part};
+use crate::collector::collected::{Deliveries, Evidence, HookEnd, HookRecord, Metric, Part, Pod, ServedBy};
 use crate::verdict::{Judged, Outcome, Unit};
 
 /// One section.
@@ -435,7 +435,23 @@ fn server(summary: &Summary) -> Section {
     if !server.not_exposed.is_empty() {
         lines.push(format!("Documented, but not exposed: {}.", server.not_exposed.join(", ")));
     }
+    if let Some(line) = served_by(&summary.served_by) {
+        lines.push(line);
+    }
     Section { title: "Server", head: Vec::new(), rows: Vec::new(), lines }
+}
+
+/// Clients of each pod, the busiest first.
+fn served_by(served: &ServedBy) -> Option<String> {
+    const SHOWN: usize = 12;
+    let mut pods: Vec<&Pod> = served.pods.iter().collect();
+    pods.sort_by_key(|pod| std::cmp::Reverse(pod.live_peak));
+    let name = |pod: &Pod| pod.server_name.clone().unwrap_or_else(|| "not said".to_owned());
+    let shown = pods.iter().take(SHOWN).map(|pod| format!("{} {}", name(pod), grouped(pod.live_peak)));
+    let shown: Vec<String> = shown.collect();
+    let more = pods.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(", and {more} more pods") } else { String::new() };
+    (!shown.is_empty()).then(|| format!("Clients at most, by pod: {}{more}.", shown.join(", ")))
 }
 
 fn harness(summary: &Summary) -> Section {
