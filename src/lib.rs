@@ -56,6 +56,8 @@ pub mod report;
 
 pub mod selftest;
 
+pub mod sizing;
+
 #[cfg(feature = "live")]
 pub mod cli;
 

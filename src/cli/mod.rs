@@ -10,6 +10,7 @@ mod progress;
 mod rails;
 mod run;
 mod selftest;
+mod size;
 mod target;
 
 use std::process::ExitCode;
@@ -72,6 +73,8 @@ enum Command {
     Target(target::TargetArgs),
     Selftest(selftest::SelftestArgs),
     #[command(subcommand)]
+    Size(size::SizeCommand),
+    #[command(subcommand)]
     Profile(profile::ProfileCommand),
     /// One process of an embedded target; it is told on stdin which
     #[command(name = part::SUBCOMMAND, hide = true)]
@@ -84,6 +87,7 @@ impl Command {
             Self::Run(args) => run::run(&args),
             Self::Target(args) => target::run(&args),
             Self::Selftest(args) => selftest::run(&args),
+            Self::Size(command) => size::run(&command),
             Self::Profile(command) => profile::run(command),
             Self::TargetPart => return Ok(part::main()),
         };

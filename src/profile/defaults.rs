@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::quantity::{Rate, Share};
 use super::{
-    Arrivals, Audit, Auth, AuthMode, Balancer, BalancerMode, BridgeOrder, Client, ClientStart, Comparison,
-    Drain, Embedded, Family, Limit, LimitUnit, Limits, Objective, Payload, Population, Reporting, Sticky,
-    Stop, StopCondition, Target, TenantShares, Traffic, TrafficStart,
+    Arrivals, Audit, Auth, AuthMode, Balancer, BalancerMode, BridgeOrder, Capacity, Client, ClientStart,
+    Comparison, Drain, Embedded, Family, Limit, LimitUnit, Limits, Objective, Payload, Population, Reporting,
+    Sticky, Stop, StopCondition, Target, TenantShares, Traffic, TrafficStart,
 };
 
 /// `seed`
@@ -43,6 +43,7 @@ impl Default for Embedded {
             send_queue: 1_024,
             send_limit: None,
             retention: 1_000_000,
+            capacity: Capacity::default(),
             balancer: Balancer::default(),
         }
     }

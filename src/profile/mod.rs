@@ -134,8 +134,23 @@ pub struct Embedded {
     pub send_limit: Option<Rate>,
     /// Events that sync and history can still return, per tenant.
     pub retention: u32,
+    /// What each pod carries.
+    pub capacity: Capacity,
     /// What is in front of the pods.
     pub balancer: Balancer,
+}
+
+/// `[target.embedded.capacity]`: what one pod carries; `None`: whatever the machine lets it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Capacity {
+    /// Open streams; further upgrades are answered 503.
+    pub connections: Option<u32>,
+    /// Messages written to streams.
+    pub deliveries: Option<Rate>,
+    /// Upgrades answered.
+    pub handshakes: Option<Rate>,
+    /// Sync requests answered.
+    pub sync_pages: Option<Rate>,
 }
 
 /// `target.family`

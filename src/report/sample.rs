@@ -8,9 +8,9 @@ use crate::collector::collected::{
 };
 use crate::profile::quantity::{Rate, Share};
 use crate::profile::{
-    Arrivals, Audit, Auth, AuthMode, Balancer, BalancerMode, BridgeOrder, Client, ClientStart, Comparison,
-    Drain, Embedded, Family, Fault, FaultKind, Limit, LimitUnit, Limits, Objective, Payload, Phase,
-    Population, Profile, Reporting, Sticky, Target, TenantShares, Traffic, TrafficStart,
+    Arrivals, Audit, Auth, AuthMode, Balancer, BalancerMode, BridgeOrder, Capacity, Client, ClientStart,
+    Comparison, Drain, Embedded, Family, Fault, FaultKind, Limit, LimitUnit, Limits, Objective, Payload,
+    Phase, Population, Profile, Reporting, Sticky, Target, TenantShares, Traffic, TrafficStart,
 };
 use crate::report::RunInfo;
 use crate::session::Cause;
@@ -106,6 +106,7 @@ fn target() -> Target {
             send_queue: 1_000,
             send_limit: None,
             retention: 100_000,
+            capacity: Capacity::default(),
             balancer: Balancer {
                 mode: BalancerMode::Proxy,
                 sticky: Sticky::Cookie,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::plan::Population;
 use crate::profile::{self, Profile};
 
+pub use super::capacity::Capacity;
 pub use super::planted::{Cohort, PlantedFault, PlantedKind, Which};
 
 /// Everything that pods and balancer need to know.
@@ -32,6 +33,8 @@ pub struct Config {
     pub send_limit: Option<f64>,
     /// Entries of a tenant's log that sync and history can still return.
     pub retention: u32,
+    /// What each pod carries.
+    pub capacity: Capacity,
     /// What is in front of the pods.
     pub balancer: Balancer,
     /// What goes wrong, in the order of the profile; client-side faults are left out.
@@ -55,6 +58,7 @@ impl Config {
             send_queue: embedded.send_queue,
             send_limit: embedded.send_limit.map(|rate| rate.0),
             retention: embedded.retention,
+            capacity: Capacity::from_profile(&embedded.capacity),
             balancer: Balancer::from_profile(&embedded.balancer),
             faults: faults
                 .filter_map(|(index, fault)| PlantedFault::new(index, fault, &population))
@@ -121,6 +125,7 @@ impl Config {
             send_queue: 8,
             send_limit: None,
             retention: 1000,
+            capacity: Capacity::default(),
             balancer: Balancer {
                 proxy: true,
                 sticky: Sticky::Cookie,
