@@ -136,6 +136,7 @@ fn population(clients: u32) -> Population {
         members_per_room: 50,
         rooms_per_tenant: None,
         rooms_per_client: 2,
+        ..profile::Population::default()
     })
 }
 
@@ -253,6 +254,7 @@ impl Run {
             stamp: Some(event.stamp),
             position: Some(event.position),
             id: event.id,
+            room: 0,
             client_position: *held,
         };
         self.ledger.arrived(now, client, &arrival);

@@ -88,6 +88,7 @@ impl Run {
             out: place.to_owned(),
             shared: false,
             exe: PathBuf::from(EXE),
+            cleanup: false,
             profile_toml: loaded.profile.to_toml(),
         };
         let mut notes = Notes::default();
@@ -271,11 +272,12 @@ fn no_token_and_no_key_is_in_any_file() {
 fn a_deployment_gets_the_same_run_without_the_faults_that_are_not_ours_to_plant() {
     let config = profile::parse(SMALL, "test.toml", &[]).expect("a good profile").profile;
     let target = Deployment::start(Config::from_profile(&config));
-    let key_file = tempfile::NamedTempFile::new().expect("a private file");
-    fs::write(key_file.path(), &target.key).expect("written");
+    let place = tempfile::tempdir().expect("a private place");
+    let key_file = place.path().join("key");
+    fs::write(&key_file, &target.key).expect("written");
     let text = fault("kind = \"pod-kill\"\nat = \"3s\"\nduration = \"1s\"")
         .replace("[target.embedded]", &format!("[target]\nurl = \"{}\"\n\n[target.embedded]", target.url))
-        .replace("[auth]", &format!("[auth]\nkey_file = \"{}\"", key_file.path().display()));
+        .replace("[auth]", &format!("[auth]\nkey_file = \"{}\"", key_file.display()));
     let run = Run::of(&text);
     let summary = run.summary();
     assert_sound(summary);
@@ -324,11 +326,12 @@ fn an_output_that_cannot_be_written_is_refused_before_any_client() {
 }
 
 fn against(url: &str) -> Run {
-    let key_file = tempfile::NamedTempFile::new().expect("a private file");
-    fs::write(key_file.path(), "a key of no importance").expect("written");
+    let place = tempfile::tempdir().expect("a private place");
+    let key_file = place.path().join("key");
+    fs::write(&key_file, "a key of no importance").expect("written");
     let text = SMALL
         .replace("[target.embedded]", &format!("[target]\nurl = \"{url}\"\n\n[target.embedded]"))
-        .replace("[auth]", &format!("[auth]\nkey_file = \"{}\"", key_file.path().display()));
+        .replace("[auth]", &format!("[auth]\nkey_file = \"{}\"", key_file.display()));
     Run::of(&text)
 }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::plan::load::deliveries_a_second;
 use crate::plan::{Plan, Shard};
-use crate::profile::{PAYLOAD_MAX, Payload, Profile, TrafficStart};
+use crate::profile::{PAYLOAD_MAX, Payload, Profile, TrafficMode, TrafficStart};
 
 /// What a whole run asks for.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -15,9 +15,9 @@ pub(super) struct Cost {
     pub tenants: u64,
     /// First logins, one an identity.
     pub logins: u64,
-    /// Rooms made.
+    /// Rooms made; fewer where those of an earlier run can be used again.
     pub rooms: u64,
-    /// Joins of rooms.
+    /// Joins of rooms by their members.
     pub joins: u64,
     /// Length of the phases; the drain comes on top.
     pub duration_s: f64,
@@ -59,6 +59,9 @@ impl Cost {
         let plan = Plan::new(profile, Shard::WHOLE);
         let clients = u64::from(plan.population.clients());
         let rooms = u64::from(plan.population.rooms());
+        let given = profile.population.rooms.is_some();
+        // One marker and one fence a room; who only listens leaves nothing.
+        let marks = if profile.traffic.mode == TrafficMode::Observe { 0 } else { 2 * rooms };
         let publishes = publishes(&plan);
         let content = mean_content(profile.traffic.payload);
         let deliveries = deliveries(profile, &plan);
@@ -67,13 +70,13 @@ impl Cost {
             clients,
             tenants: u64::from(plan.population.tenants()),
             logins: clients,
-            rooms,
-            joins: clients * u64::from(plan.population.rooms_per_client()),
+            rooms: if given { 0 } else { rooms },
+            joins: if given { 0 } else { clients * u64::from(plan.population.rooms_per_client()) },
             duration_s: plan.timeline.end().as_secs_f64(),
             drain_s_max: profile.drain.deadline.as_secs_f64(),
             publishes,
             deliveries: scaled(deliveries),
-            stored_rows: Count { count: publishes.count + 2 * rooms, ..publishes },
+            stored_rows: Count { count: publishes.count + marks, ..publishes },
             bytes_sent: scaled(publishes.count as f64 * (content + REQUEST_BYTES)),
             bytes_received: scaled(deliveries * (content + ENVELOPE_BYTES)),
             // Profiles cannot run commands yet, so that none are.

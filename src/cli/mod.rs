@@ -1,6 +1,7 @@
 //! What a person types, and what comes back: help, exit codes, the terminal.
 
 mod changes;
+mod cleanup;
 mod cost;
 mod dry_run;
 mod exit;
@@ -72,6 +73,7 @@ enum Command {
     Run(Box<run::RunArgs>),
     Target(target::TargetArgs),
     Selftest(selftest::SelftestArgs),
+    Cleanup(Box<cleanup::CleanupArgs>),
     #[command(subcommand)]
     Size(size::SizeCommand),
     #[command(subcommand)]
@@ -88,6 +90,7 @@ impl Command {
             Self::Target(args) => target::run(&args),
             Self::Selftest(args) => selftest::run(&args),
             Self::Size(command) => size::run(&command),
+            Self::Cleanup(args) => cleanup::run(&args),
             Self::Profile(command) => profile::run(command),
             Self::TargetPart => return Ok(part::main()),
         };

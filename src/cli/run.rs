@@ -33,6 +33,9 @@ pub(super) struct RunArgs {
     /// Run although other people are connected to the target
     #[arg(long)]
     shared: bool,
+    /// Put the rooms away at the end that the run made (or used again) on a deployment
+    #[arg(long)]
+    cleanup: bool,
     /// Directory that the run directory is made in
     #[arg(long, value_name = "DIR", default_value = "reports")]
     out: PathBuf,
@@ -91,8 +94,13 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, Failure> {
 
 fn drive(profile: Profile, args: &RunArgs) -> Result<RunOutcome, Failure> {
     let exe = std::env::current_exe().map_err(|error| Failure::internal(OwnError::Exe(error)))?;
-    let options =
-        RunOptions { out: args.out.clone(), shared: args.shared, exe, profile_toml: profile.to_toml() };
+    let options = RunOptions {
+        out: args.out.clone(),
+        shared: args.shared,
+        exe,
+        cleanup: args.cleanup,
+        profile_toml: profile.to_toml(),
+    };
     let mut progress = Progress::new();
     let outcome = coordinator::run(Arc::new(profile), &options, &mut progress);
     progress.finish();

@@ -11,7 +11,7 @@ use crate::generator::pace::Ceiling;
 use crate::profile;
 use crate::session::SyncTrouble;
 use crate::time::Timestamp;
-use crate::wire::{ID_MAX, Position, SyncPage};
+use crate::wire::{ID_MAX, Position, SyncPage, id_hash};
 use crate::worker::conductor::Fetch;
 
 /// Something to look up.
@@ -29,6 +29,8 @@ pub struct Item {
     pub high: Position,
     /// An unanswered publish, not a missed event.
     pub doubtful: bool,
+    /// [`id_hash`] of its id: it is told by that, and not by a stamp; 0: by its stamp.
+    pub id: u64,
 }
 
 /// What the audit found.
@@ -249,8 +251,13 @@ impl Walk {
         let room = self.wanted.first().filter(|_| self.in_history).map(|item| item.room);
         for event in &page.events {
             highest = highest.max(event.position.unwrap_or(0));
-            let Some(stamp) = event.stamp.and_then(|stamp| stamp.of_run(run)) else { continue };
-            let same = |item: &Item| item.room == stamp.room && Some(item.n) == stamp.n;
+            let stamp = event.stamp.and_then(|stamp| stamp.of_run(run));
+            let own_id = event.id.as_deref().map_or(0, id_hash);
+            let same = |item: &Item| match (item.id, stamp) {
+                (0, Some(stamp)) => item.room == stamp.room && Some(item.n) == stamp.n,
+                (0, None) => false,
+                (id, _) => id == own_id,
+            };
             if let Some(at) = self.wanted.iter().position(same) {
                 let id = event.id.as_deref().filter(|id| id.len() <= ID_MAX).map(Into::into);
                 let position = event.position;
@@ -305,7 +312,7 @@ mod tests {
     const RUN: &str = "run";
 
     fn item(client: u32, n: u32, low: Position, high: Position) -> Item {
-        Item { client, room: 3, n, low, high, doubtful: false }
+        Item { client, room: 3, n, low, high, doubtful: false, id: 0 }
     }
 
     fn auditor(queue: u32) -> Auditor {

@@ -17,6 +17,8 @@ pub struct Collected {
     pub publishes: Publishes,
     /// What became of every event owed to every client.
     pub deliveries: Deliveries,
+    /// What was seen, where nothing was published.
+    pub observed: Option<Observing>,
     /// Fleet-wide latencies; every metric is present.
     pub latency: BTreeMap<Metric, Distribution>,
     /// One entry a tenant.
@@ -29,6 +31,8 @@ pub struct Collected {
     pub tokens: Tokens,
     /// What the servers say.
     pub server: Server,
+    /// Which pods the streams were on.
+    pub served_by: ServedBy,
     /// What was planted.
     pub faults: Vec<FaultRecord>,
     /// The harness itself.
@@ -133,6 +137,19 @@ pub struct Deliveries {
     pub leaked_room: u64,
     pub foreign: u64,
     pub unowed: u64,
+}
+
+/// What a run that only listens saw; `observed` of the summary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observing {
+    /// Rooms that were listened to.
+    pub rooms: u64,
+    /// Different events of these rooms that anybody saw, by stream, sync or history.
+    pub events: u64,
+    /// Of those: seen by no client, but in history.
+    pub by_survey_alone: u64,
+    /// Rooms whose history could not be read to its end when the run ended: there may have been more.
+    pub rooms_unread: u64,
 }
 
 /// A latency series of the contract.
@@ -318,6 +335,43 @@ pub struct Tokens {
     pub refreshed: u64,
     /// Refused.
     pub rejected: u64,
+}
+
+/// `served_by` of the summary: which pods the streams were on, as hello says, and from where they were reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServedBy {
+    /// Those that were met.
+    pub pods: Vec<Pod>,
+    /// Pods that are known at all: by their names, or by their `/metrics`, whichever are more.
+    pub known: u64,
+    /// Addresses of this machine.
+    pub local_addresses: Vec<LocalAddress>,
+}
+
+/// One pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pod {
+    /// `hello.server_name`; null: all that do not say.
+    pub server_name: Option<String>,
+    /// Hellos that it said.
+    pub connections: u64,
+    /// Most clients that it had at once.
+    pub live_peak: u64,
+    /// Clients that it has now.
+    pub live: u64,
+}
+
+/// One address of this machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocalAddress {
+    /// As this machine sees it.
+    pub address: String,
+    /// Hellos that came over it.
+    pub connections: u64,
+    /// Pods that said them.
+    pub pods: u64,
+    /// The only pod that it ever reached, where several are known and chance is out of the question.
+    pub only: Option<String>,
 }
 
 /// `server` of the summary.

@@ -7,6 +7,8 @@ mod exposition;
 mod findings;
 pub mod latency;
 pub mod ledger;
+pub mod observed;
+mod pods;
 mod rows;
 pub mod servers;
 mod strain;
@@ -20,6 +22,8 @@ use connections::Connections;
 use findings::Findings;
 use latency::Latency;
 use ledger::{First, Ledger, Missed, Rules, Sighting, Word};
+use observed::{Observed, Survey};
+use pods::Pods;
 use rows::Before;
 use servers::Servers;
 use strain::StrainLog;
@@ -33,19 +37,22 @@ use crate::profile::{BridgeOrder, Profile};
 use crate::session::{Cause, Channel, Observation, Oddity, SyncTrouble};
 use crate::time::Timestamp;
 use crate::wire::{Position, Stamp, SyncPage, id_hash};
-use crate::worker::conductor::{FlushCost, FlushTrouble, Strain};
+use crate::worker::conductor::{Fetch, FlushCost, FlushTrouble, Strain};
 
 /// Everything that one stripe of a run counts.
 #[derive(Debug)]
 pub struct Collector {
     /// What became of every event owed to every client.
     pub ledger: Ledger,
+    /// The books of a run that only listens, instead of the ledger's; and what reads the rooms' histories for it.
+    listening: Option<(Observed, Survey)>,
     /// Who is live.
     pub connections: Connections,
     /// What the pods say.
     pub servers: Servers,
     /// Look-ups of what was missed.
     pub auditor: Auditor,
+    pods: Pods,
     latency: Latency,
     publishes: Vec<Publishes>,
     unsent_by_harness: u64,
@@ -73,9 +80,11 @@ impl Collector {
         };
         Self {
             ledger: Ledger::new(people.clone(), rules),
+            listening: None,
             connections: Connections::new(people.clients(), people.tenants()),
             servers,
             auditor: Auditor::new(&profile.audit, run.to_owned()),
+            pods: Pods::new(people.clients()),
             latency: Latency::new(people.tenants() as usize),
             publishes: vec![Publishes::default(); people.tenants() as usize],
             unsent_by_harness: 0,
@@ -86,6 +95,21 @@ impl Collector {
             people,
             before: Before::default(),
         }
+    }
+
+    /// The run only listens, in the rooms that the names tell of; `starts` is where the clients of each tenant begin.
+    #[must_use]
+    pub fn listening(mut self, profile: &Profile, starts: &[Position]) -> Self {
+        let (people, rooms) = (&self.people, &self.findings.names.rooms);
+        let window = profile.audit.window as usize;
+        let observed = Observed::new(people, rooms, profile.client.lateness_bound, window);
+        let walk = |room| {
+            let start = starts.get(people.tenant_of_room(room) as usize).copied().unwrap_or(0);
+            (people.members(room).next(), start)
+        };
+        let survey = Survey::new((0..people.rooms()).map(walk), profile.audit.rate.0);
+        self.listening = Some((observed, survey));
+        self
     }
 
     /// An event is due.
@@ -127,6 +151,10 @@ impl Collector {
         leaves_at: impl FnOnce() -> Option<Timestamp>,
     ) {
         match fact {
+            Observation::Arrived(arrival) if let Some((observed, _)) = &mut self.listening => {
+                // Nobody knows when it was published: there is no latency.
+                observed.arrived(now, client, arrival);
+            }
             Observation::Arrived(arrival) => {
                 let Some(first) = self.ledger.arrived(now, client, arrival) else { return };
                 let Some(stamp) = arrival.stamp else { return };
@@ -142,9 +170,13 @@ impl Collector {
             Observation::Odd(oddity) => *self.oddities.entry(oddity_name(*oddity)).or_default() += 1,
             _ => {
                 self.note_oddities(now, client, fact);
+                self.pods.observe(client, fact);
                 let strained = self.strain.was_late(now);
                 self.connections.observe(now, client, fact, strained, &mut self.latency);
-                self.ledger.observe(now, client, fact, first_n, leaves_at);
+                match &mut self.listening {
+                    Some((observed, _)) => observed.observe(now, client, fact),
+                    None => self.ledger.observe(now, client, fact, first_n, leaves_at),
+                }
             }
         }
     }
@@ -190,7 +222,10 @@ impl Collector {
     /// These clients' positions are durable now.
     pub fn flushed(&mut self, positions: &[(u32, Position)], cost: FlushCost) {
         for &(client, position) in positions {
-            self.ledger.stored(client, position);
+            match &mut self.listening {
+                Some((observed, _)) => observed.stored(client, position),
+                None => self.ledger.stored(client, position),
+            }
         }
         let flushes = &mut self.flushes;
         flushes.count += 1;
@@ -215,15 +250,25 @@ impl Collector {
     /// Moves the ledger on, and carries its words to the audit and the findings. `publisher` names an identity for
     /// looking up a doubtful publish.
     pub fn sweep(&mut self, now: Timestamp, publisher: impl Fn(u32, u32) -> u32) {
-        self.ledger.sweep(now);
+        match &mut self.listening {
+            Some((observed, _)) => observed.sweep(now),
+            None => self.ledger.sweep(now),
+        }
         self.hear(now, publisher);
     }
 
     /// The run has ended: see [`Ledger::end_spans`].
     pub fn end_spans(&mut self, now: Timestamp, interrupted: bool, publisher: impl Fn(u32, u32) -> u32) {
-        let Self { ledger, connections, .. } = self;
-        ledger.end_spans(now, |client| interrupted || connections.failed_locally(client));
+        let Self { ledger, connections, listening, .. } = self;
+        let by_harness = |client| interrupted || connections.failed_locally(client);
+        match listening {
+            Some((observed, _)) => observed.end_spans(now, by_harness),
+            None => ledger.end_spans(now, by_harness),
+        }
         self.hear(now, publisher);
+        if self.listening.is_some() {
+            return;
+        }
         let undecided: Vec<u64> =
             self.ledger.deliveries().iter().map(|deliveries| deliveries.undecided).collect();
         for (tenant, undecided) in (0..).zip(undecided) {
@@ -232,7 +277,10 @@ impl Collector {
     }
 
     fn hear(&mut self, now: Timestamp, publisher: impl Fn(u32, u32) -> u32) {
-        while let Some(word) = self.ledger.poll() {
+        while let Some(word) = match &mut self.listening {
+            Some((observed, _)) => observed.poll(),
+            None => self.ledger.poll(),
+        } {
             match word {
                 Word::Missed(missed) => self.missed(now, missed),
                 Word::LookUp { room, n, above } => self.auditor.want(Item {
@@ -242,6 +290,7 @@ impl Collector {
                     low: above.saturating_add(1),
                     high: u64::MAX,
                     doubtful: true,
+                    id: 0,
                 }),
                 Word::Stray { kind, client, room, n, position } => {
                     self.findings.stray(now, kind, client, room, n, position, &self.people);
@@ -251,14 +300,26 @@ impl Collector {
     }
 
     fn missed(&mut self, now: Timestamp, missed: Missed) {
-        let Missed { client, room, n, low, high, .. } = missed;
-        self.latency.never_arrived(self.people.tenant_of(client), 1);
+        let Missed { client, room, n, low, high, id, .. } = missed;
+        if self.listening.is_none() {
+            self.latency.never_arrived(self.people.tenant_of(client), 1);
+        }
         self.findings.missed(now, missed);
-        self.auditor.want(Item { client, room, n, low, high, doubtful: false });
+        self.auditor.want(Item { client, room, n, low, high, id, doubtful: false });
     }
 
     /// A page for the audit came, or did not. Whatever it shows has been seen.
     pub fn fetched(&mut self, now: Timestamp, id: u64, result: Result<&SyncPage<'_>, SyncTrouble>) {
+        if let Some((observed, survey)) = self.listening.as_mut().filter(|_| Survey::owns(id)) {
+            let read = survey.fetched(now, id, result, |room| observed.settled(room));
+            if let (Some(read), Ok(page)) = (read, result) {
+                observed.shown(now, read.room, page);
+                if let Some(to) = read.to_the_end {
+                    observed.surveyed(read.room, to);
+                }
+            }
+            return;
+        }
         if let (Ok(page), Some(client)) = (result, self.auditor.asks_for(id)) {
             for event in page.events.iter().filter(|event| event.is_message) {
                 let stamp = event.stamp.and_then(|stamp| stamp.of_run(self.auditor.run()));
@@ -295,7 +356,11 @@ impl Collector {
     }
 
     fn found_missed(&mut self, now: Timestamp, item: Item, store: Store) {
-        let deliveries = self.ledger.deliveries_mut(self.people.tenant_of(item.client));
+        let tenant = self.people.tenant_of(item.client);
+        let deliveries = match &mut self.listening {
+            Some((observed, _)) => observed.deliveries_mut(tenant),
+            None => self.ledger.deliveries_mut(tenant),
+        };
         let name = match &store {
             Store::InSync { .. } => {
                 deliveries.recoverable += 1;
@@ -333,7 +398,69 @@ impl Collector {
 
     /// Missed so far, fleet-wide.
     pub fn deliveries(&self) -> Deliveries {
-        collected::sum(self.ledger.deliveries())
+        match &self.listening {
+            Some((observed, _)) => {
+                let all: Vec<Deliveries> =
+                    (0..self.people.tenants()).map(|tenant| observed.deliveries(tenant)).collect();
+                collected::sum(&all)
+            }
+            None => collected::sum(self.ledger.deliveries()),
+        }
+    }
+
+    /// Owed events that have not come yet.
+    pub fn open_gaps(&self) -> u64 {
+        match &self.listening {
+            Some((observed, _)) => observed.open_gaps(),
+            None => self.ledger.open_gaps(),
+        }
+    }
+
+    /// Whoever is owed an account is ready, and has nothing open that time could still decide: `events_ended`, when the last
+    /// publish had its outcome, and where nothing is published, when the drain began.
+    pub fn everyone_is_accounted_for(&self, events_ended: Timestamp) -> bool {
+        let in_span = |client: &u32| match &self.listening {
+            Some((observed, _)) => observed.in_span(*client),
+            None => self.ledger.in_span(*client),
+        };
+        let settled = |client| match &self.listening {
+            Some((observed, _)) => observed.is_accounted_for(client, events_ended),
+            None => !self.ledger.has_gaps(client) || self.ledger.proved_past(client, events_ended),
+        };
+        (0..self.people.clients()).filter(in_span).all(|client| {
+            (self.connections.is_ready(client) && settled(client)) || !self.connections.is_trying(client)
+        })
+    }
+
+    /// The last look at the rooms' histories begins; `true` when it is over, or when there is none to have.
+    pub fn survey_is_over(&mut self, now: Timestamp) -> bool {
+        let Some((_, survey)) = &mut self.listening else { return true };
+        survey.begin_last_round(now);
+        survey.is_over()
+    }
+
+    /// The run is over: what the histories have not shown, they do not show any more.
+    pub fn abandon_survey(&mut self) {
+        if let Some((_, survey)) = &mut self.listening {
+            survey.abandon();
+        }
+    }
+
+    /// Pages to fetch, for the audit and for the books of a run that only listens: id, whose token, what.
+    pub fn pages(&mut self, now: Timestamp) -> Vec<(u64, u32, Fetch)> {
+        self.auditor.pump(now);
+        let mut pages: Vec<_> = std::iter::from_fn(|| self.auditor.poll()).collect();
+        if let Some((_, survey)) = &mut self.listening {
+            survey.pump(now);
+            pages.extend(std::iter::from_fn(|| survey.poll()));
+        }
+        pages
+    }
+
+    /// When pages may be fetched again at the latest.
+    pub fn next_pages(&self) -> Option<Timestamp> {
+        let survey = self.listening.as_ref().and_then(|(_, survey)| survey.next_wake());
+        [self.auditor.next_wake(), survey].into_iter().flatten().min()
     }
 
     /// The interval is over: its row and its latencies.
@@ -350,17 +477,26 @@ impl Collector {
             publishes.add(&self.tenant_publishes(tenant));
         }
         let mut harness = self.strain.collected(now);
-        harness.undecided_by_harness = self.ledger.undecided_by_harness;
+        harness.undecided_by_harness = match &self.listening {
+            Some((observed, _)) => observed.undecided_by_harness,
+            None => self.ledger.undecided_by_harness,
+        };
         harness.unsent_by_harness = self.unsent_by_harness;
         harness.self_inflicted_drops = self.connections.self_inflicted;
         harness.local_failures = self.connections.local_failures;
         harness.refused.extend(self.ledger.refused());
+        harness.refused.extend(self.listening.iter().flat_map(|(observed, _)| observed.refused()));
         harness.refused.extend(self.findings.refused());
         harness.refused.extend(&self.flushes.troubles);
         harness.flushes = self.flushes.clone();
         if self.auditor.refused > 0 {
             harness.refused.insert("audit_queue", self.auditor.refused);
         }
+        if self.pods.refused > 0 {
+            harness.refused.insert("pods_told_apart", self.pods.refused);
+        }
+        let server = self.servers.collected();
+        let scraped = if server.partial { 0 } else { server.endpoints };
         let mut oddities = self.oddities.clone();
         if self.connections.offline_attempts > 0 {
             oddities.insert("offline_attempts", self.connections.offline_attempts);
@@ -369,12 +505,17 @@ impl Collector {
             clients: self.connections.collected(),
             publishes,
             deliveries: self.deliveries(),
+            observed: self.listening.as_ref().map(|(observed, survey)| collected::Observing {
+                rooms_unread: survey.unread,
+                ..observed.counts()
+            }),
             latency: self.latency.totals(),
             tenants,
             disconnects: self.connections.disconnects.clone(),
             reconnects: self.connections.reconnects,
             tokens: self.connections.tokens,
-            server: self.servers.collected(),
+            served_by: self.pods.collected(scraped),
+            server,
             harness,
             oddities,
             lifetimes: self.connections.lifetimes.clone(),
@@ -389,7 +530,10 @@ impl Collector {
             tenant_id: self.findings.names.tenant(tenant).map(str::to_owned),
             clients: self.people.clients_of_tenant(tenant).len() as u64,
             publishes: self.tenant_publishes(tenant),
-            deliveries: self.ledger.deliveries()[tenant as usize],
+            deliveries: match &self.listening {
+                Some((observed, _)) => observed.deliveries(tenant),
+                None => self.ledger.deliveries()[tenant as usize],
+            },
             arrival,
             delivery_intended,
             disconnects: self.connections.tenant_disconnects[tenant as usize],

@@ -63,7 +63,7 @@ impl Collector {
             arrivals_bridged: now.deliveries.bridged.saturating_sub(was.deliveries.bridged),
             missed_after_bridging: now.deliveries.missed_after_bridging
                 - was.deliveries.missed_after_bridging,
-            open_gaps: self.ledger.open_gaps(),
+            open_gaps: self.open_gaps(),
             disconnects: now.disconnects - was.disconnects,
             reconnects: now.reconnects - was.reconnects,
             connect_failures: now.connect_failures - was.connect_failures,

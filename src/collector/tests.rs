@@ -51,7 +51,7 @@ impl Bench {
     fn arrives(&mut self, now: u64, client: u32, n: u32, channel: Channel) {
         let stamp = Stamp { room: 0, n: Some(n), due: at(100), sent: at(110) };
         let position = Some(11 + u64::from(n));
-        let arrival = Arrival { channel, stamp: Some(stamp), position, id: 0, client_position: 10 };
+        let arrival = Arrival { channel, stamp: Some(stamp), position, id: 0, room: 0, client_position: 10 };
         self.fact(now, client, &Observation::Arrived(arrival));
     }
 
@@ -232,7 +232,7 @@ fn what_the_audit_finds_of_a_missed_event_is_counted_and_told() {
     ];
     for (store, name) in stores {
         let mut bench = Bench::new();
-        let item = Item { client: 0, room: 0, n: 3, low: 12, high: 12, doubtful: false };
+        let item = Item { client: 0, room: 0, n: 3, low: 12, high: 12, doubtful: false, id: 0 };
         bench.collector.found_missed(at(900), item, store.clone());
         let deliveries = bench.collector.deliveries();
         let counts = [
@@ -482,7 +482,7 @@ fn a_missed_event_is_told_once_its_store_is_known_with_all_that_is_known_of_it()
     bench.collector.sweep(at(6_000), |_, _| 2);
     assert_eq!(bench.kinds(), [""; 0], "the audit has not said yet where they are");
     for n in 0..3 {
-        let item = Item { client: 0, room: 0, n, low: 11, high: 12, doubtful: false };
+        let item = Item { client: 0, room: 0, n, low: 11, high: 12, doubtful: false, id: 0 };
         bench.collector.found_missed(at(7_000), item, Store::Nowhere);
     }
     let findings = bench.collector.take_findings();
@@ -520,6 +520,7 @@ fn no_more_missed_events_than_can_be_told_wait_for_the_audit() {
         place: ledger::Place::InSync,
         low: 1,
         high: 2,
+        id: 0,
         event_id: None,
         info: None,
         connected_at: None,
@@ -529,7 +530,7 @@ fn no_more_missed_events_than_can_be_told_wait_for_the_audit() {
     let people = bench.collector.people.clone();
     let findings = &mut bench.collector.findings;
     (0..3).for_each(|n| findings.missed(at(1), missed(n)));
-    let item = |n| Item { client: 0, room: 0, n, low: 1, high: 2, doubtful: false };
+    let item = |n| Item { client: 0, room: 0, n, low: 1, high: 2, doubtful: false, id: 0 };
     // The third one had no room to wait in: only the audit's own words are told of it.
     for n in [2, 0] {
         findings.stored(at(2), item(n), "unaudited", (Some(9), None), &people);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::profile::RoomType;
 use crate::secret::Secret;
 use crate::wire::Position;
 
@@ -48,9 +49,27 @@ pub fn join(room: &str) -> String {
     format!("/v1/rooms/{}/join", segment(room))
 }
 
-/// The body of [`ROOMS`]. `public`, so that members can join without being invited.
-pub fn room_body(name: &str, topic: &str) -> String {
-    serde_json::json!({ "room_type": "public", "name": name, "topic": topic }).to_string()
+/// `POST /v1/rooms/{room}/leave`
+pub fn leave(room: &str) -> String {
+    format!("/v1/rooms/{}/leave", segment(room))
+}
+
+/// `POST /v1/rooms/{room}/archive`
+pub fn archive(room: &str) -> String {
+    format!("/v1/rooms/{}/archive", segment(room))
+}
+
+/// `room_type`, as the server has it. `group` is not among them: its members would have to be invited.
+pub fn room_type(room_type: RoomType) -> &'static str {
+    match room_type {
+        RoomType::Public => "public",
+        RoomType::Incognito => "incognito",
+    }
+}
+
+/// The body of [`ROOMS`].
+pub fn room_body(kind: RoomType, name: &str, topic: &str) -> String {
+    serde_json::json!({ "room_type": room_type(kind), "name": name, "topic": topic }).to_string()
 }
 
 /// The body of [`TOKEN`], a form.
@@ -91,5 +110,14 @@ mod tests {
     fn an_id_cannot_leave_its_place_in_the_path() {
         assert_eq!(join("a/../b c?x"), "/v1/rooms/a%2F..%2Fb%20c%3Fx/join");
         assert_eq!(send("0199-ab"), "/v1/rooms/0199-ab/send");
+        assert_eq!(archive("a b"), "/v1/rooms/a%20b/archive");
+        assert_eq!(leave("a/b"), "/v1/rooms/a%2Fb/leave");
+    }
+
+    #[test]
+    fn a_room_is_asked_for_by_its_documented_type() {
+        let body = room_body(RoomType::Incognito, "a \"name\"", "t");
+        let body: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+        assert_eq!(body, serde_json::json!({"room_type": "incognito", "name": "a \"name\"", "topic": "t"}));
     }
 }

@@ -102,6 +102,7 @@ mod tests {
             members_per_room: 2,
             rooms_per_tenant: None,
             rooms_per_client: 1,
+            ..profile::Population::default()
         });
         let life = Duration::from_secs(3600);
         let minter = Minter::new(&Secret::new("key"), Uuid::nil(), population, clock.epoch_unix_s(), life);

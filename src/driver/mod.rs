@@ -21,4 +21,6 @@ pub mod tokens;
 pub mod transport;
 
 mod anyone;
+mod private_lines;
+mod table;
 mod upgrade;

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -84,6 +85,11 @@ impl Stream {
             muted: false,
         };
         Ok(Opened { stream, cookies: upgraded.cookies })
+    }
+
+    /// The address of this machine that it comes from.
+    pub fn local_address(&self) -> Option<IpAddr> {
+        self.socket.tcp().local_addr().ok().map(|address| address.ip())
     }
 
     /// Reads once into `buffer`, behind what is left of the read before, and returns how much of it is filled: a piece

@@ -17,6 +17,7 @@ use super::endpoint::Endpoint;
 use super::http::{Call, Trouble, TroubleKind, exchange};
 use super::identities::{Identities, Kept, Told, What};
 use super::minter::Minter;
+use crate::plan::Population;
 use crate::secret::Secret;
 use crate::session::TokenLife;
 use crate::time::Timestamp;
@@ -146,6 +147,14 @@ impl Tokens {
         match &self.source {
             Source::Identities(identities) => identities.usernames(),
             Source::Minted(_) | Source::Mock(_) => Vec::new(),
+        }
+    }
+
+    /// What the harness calls the tenant of an identity: as the credentials file does, where there is one.
+    pub fn tenant_name(&self, client: u32, population: &Population) -> String {
+        match &self.source {
+            Source::Identities(identities) => identities.row(client).tenant.to_string(),
+            Source::Minted(_) | Source::Mock(_) => population.tenant_name(population.tenant_of(client)),
         }
     }
 
@@ -425,6 +434,7 @@ mod tests {
             members_per_room: 2,
             rooms_per_tenant: None,
             rooms_per_client: 1,
+            ..profile::Population::default()
         });
         let (key, life) = (Secret::new("key"), Duration::from_secs(3600));
         let minter = Minter::new(&key, Uuid::nil(), population, clock.epoch_unix_s(), life);

@@ -83,6 +83,13 @@ impl Population {
         self.rooms_of(client).position(|own| own == room)
     }
 
+    /// The place of a client among the members of a room.
+    pub fn member_index(&self, client: u32, room: u32) -> Option<usize> {
+        let slot = u64::from(client / self.tenants) * u64::from(self.rooms_per_client)
+            + self.slot_of(client, room)? as u64;
+        Some((slot / u64::from(self.rooms_per_tenant)) as usize)
+    }
+
     /// The members of a room, ascending.
     pub fn members(&self, room: u32) -> impl Iterator<Item = u32> + use<> {
         let tenant = self.tenant_of_room(room);
@@ -122,6 +129,7 @@ mod tests {
             members_per_room: members,
             rooms_per_tenant: None,
             rooms_per_client: per_client,
+            ..profile::Population::default()
         })
     }
 
@@ -137,6 +145,9 @@ mod tests {
                     (0..clients).filter(|&client| people.rooms_of(client).any(|own| own == room)).collect();
                 assert_eq!(of_room, by_client, "room {room}");
                 assert_eq!(people.members_len(room) as usize, of_room.len());
+                let places: Vec<_> =
+                    of_room.iter().map(|&client| people.member_index(client, room)).collect();
+                assert_eq!(places, (0..of_room.len()).map(Some).collect::<Vec<_>>());
             }
         }
     }

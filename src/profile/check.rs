@@ -4,6 +4,7 @@
 //! memberships, rooms and events each fit half a `u32`.
 
 mod faults;
+mod rooms;
 mod route;
 
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub(super) fn problems(profile: &Profile) -> Vec<Problem> {
     rules.auth();
     rules.embedded();
     rules.population();
+    rules.rooms();
+    rules.observing();
     rules.phases();
     rules.traffic();
     rules.payload();

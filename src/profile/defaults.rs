@@ -6,7 +6,7 @@ use super::quantity::{Rate, Share};
 use super::{
     Arrivals, Audit, Auth, AuthMode, Balancer, BalancerMode, BridgeOrder, Capacity, Client, ClientStart,
     Comparison, Drain, Embedded, Family, Limit, LimitUnit, Limits, Objective, Payload, Population, Reporting,
-    Sticky, Stop, StopCondition, Target, TenantShares, Traffic, TrafficStart,
+    RoomType, Sticky, Stop, StopCondition, Target, TenantShares, Traffic, TrafficMode, TrafficStart,
 };
 
 /// `seed`
@@ -68,13 +68,23 @@ impl Default for Auth {
 
 impl Default for Population {
     fn default() -> Self {
-        Self { tenants: 6, clients: 300, members_per_room: 50, rooms_per_tenant: None, rooms_per_client: 2 }
+        Self {
+            tenants: 6,
+            clients: 300,
+            members_per_room: 50,
+            rooms_per_tenant: None,
+            rooms_per_client: 2,
+            room_type: RoomType::Public,
+            rooms: None,
+            kept_rooms: None,
+        }
     }
 }
 
 impl Default for Traffic {
     fn default() -> Self {
         Self {
+            mode: TrafficMode::Publish,
             rate: Rate(60.0),
             start: TrafficStart::Phase,
             arrivals: Arrivals::Poisson,

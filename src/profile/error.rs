@@ -152,6 +152,11 @@ pub enum Why {
     #[error("times {clients} clients is more than {most} memberships: lower one of them")]
     TooManyMemberships { clients: u32, most: u32 },
 
+    #[error("is for a deployment: name it in target.url, or leave it out")]
+    NoDeployment,
+    #[error("is for rooms that are made, and population.rooms names existing ones: leave it out")]
+    NothingIsMade,
+
     // Phases.
     #[error("is missing: a run needs at least one [[phase]], as in duration = \"30s\", clients = \"100%\"")]
     NoPhases,
@@ -183,6 +188,15 @@ pub enum Why {
         "over all phases publishes about {events} events, more than {most}: lower the rate or shorten the phases"
     )]
     TooManyEvents { events: u64, most: u32 },
+
+    #[error("publishes something, and traffic.mode is \"observe\": leave it out")]
+    NothingIsPublished,
+    #[error("needs rooms in which others publish: name them in population.rooms")]
+    NothingToObserve,
+    #[error("is done to what is published, and traffic.mode is \"observe\": leave it out")]
+    FaultNotObservable,
+    #[error("cannot be known when traffic.mode is \"observe\", because {why}: leave it out")]
+    NotObservable { why: &'static str },
 
     // Clients.
     #[error("is more than ScaiWave accepts: write at most {most}")]

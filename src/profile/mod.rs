@@ -246,6 +246,21 @@ pub struct Population {
     pub rooms_per_tenant: Option<u32>,
     /// Rooms that each client is a member of.
     pub rooms_per_client: u32,
+    /// What kind of room is made.
+    pub room_type: RoomType,
+    /// CSV of existing rooms, `tenant_id,room_id`: these are used, and none is made.
+    pub rooms: Option<String>,
+    /// Where rooms made on a deployment are remembered; `None`: beside the credentials or the key file.
+    pub kept_rooms: Option<String>,
+}
+
+/// `population.room_type`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoomType {
+    /// Open to its tenant; a search index follows every message.
+    Public,
+    /// Not indexed (documented).
+    Incognito,
 }
 
 /// One `[[phase]]`.
@@ -264,6 +279,8 @@ pub struct Phase {
 /// `[traffic]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Traffic {
+    /// Publish, or only listen.
+    pub mode: TrafficMode,
     /// Publishes, all tenants together.
     pub rate: Rate,
     /// When publishing begins.
@@ -282,6 +299,15 @@ pub struct Traffic {
     pub send_attempts: u32,
     /// Publishes in flight at once; further ones wait and may become late.
     pub max_in_flight: u32,
+}
+
+/// `traffic.mode`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrafficMode {
+    /// Events of our own, which say of themselves what is owed.
+    Publish,
+    /// Nothing is published: what somebody saw is owed to everybody.
+    Observe,
 }
 
 /// `traffic.start`

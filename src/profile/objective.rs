@@ -54,6 +54,36 @@ impl Subject {
         )
     }
 
+    /// Whether it can be known without publishing (`traffic.mode = "observe"`).
+    pub fn is_observable(self) -> bool {
+        self.not_observable().is_none()
+    }
+
+    /// Why it cannot be known without publishing; `None`: it can.
+    pub fn not_observable(self) -> Option<&'static str> {
+        match self {
+            Self::Acknowledged | Self::Count { section: "publishes", .. } => Some("nothing is published"),
+            Self::Latency(metric, _) | Self::WorstTenantLatency(metric, _) => match metric {
+                Metric::PublishAck | Metric::SendLateness => Some("nothing is published"),
+                Metric::Arrival
+                | Metric::DeliveryIntended
+                | Metric::DeliverySent
+                | Metric::BridgeDelivery
+                | Metric::PollDelivery => Some("nobody knows when an event was published"),
+                Metric::Connect
+                | Metric::Hello
+                | Metric::SyncPage
+                | Metric::Bridge
+                | Metric::Recovery
+                | Metric::ReconnectLateness => None,
+            },
+            Self::Count { section: "deliveries", key } | Self::WorstTenant(key) => {
+                not_observable_delivery(key)
+            }
+            Self::Live | Self::Count { .. } | Self::Server(_) => None,
+        }
+    }
+
     /// The unit that a limit on it must have.
     pub fn unit(self) -> LimitUnit {
         match self {
@@ -150,6 +180,20 @@ impl Percentile {
 impl fmt::Display for Percentile {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(self.name())
+    }
+}
+
+/// Why a key of `deliveries` cannot be known without publishing.
+fn not_observable_delivery(key: &str) -> Option<&'static str> {
+    match key {
+        "missed_on_stream"
+        | "missed_in_sync"
+        | "missed_in_seam"
+        | "missed_behind_cursor"
+        | "stream_omitted" => Some("nobody knows which side lost what was missed"),
+        "late_live" | "late_bridged" | "below_cursor" => Some("nobody knows when an event was published"),
+        "unexpected" => Some("whatever comes may have been published by others"),
+        _ => None,
     }
 }
 

@@ -16,7 +16,8 @@ use super::quantity::{Crowd, Quantity, Rate, Share};
 use super::{
     Arrivals, Audit, Auth, AuthMode, Balancer, BalancerMode, BridgeOrder, Capacity, Client, ClientStart,
     Drain, Embedded, Family, Fault, Limit, Limits, Objective, Payload, Phase, Population, Profile, Reporting,
-    Sticky, Stop, StopCondition, Target, TenantShares, Traffic, TrafficStart, defaults,
+    RoomType, Sticky, Stop, StopCondition, Target, TenantShares, Traffic, TrafficMode, TrafficStart,
+    defaults,
 };
 
 /// A whole profile as it is written.
@@ -95,7 +96,8 @@ impl ProfileShape {
             }
             None => defaults::stops(),
         };
-        let objectives = self.objectives.resolve(&mut problems);
+        let traffic = self.traffic.resolve(&mut problems);
+        let objectives = self.objectives.resolve(traffic.mode, &mut problems);
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -109,7 +111,7 @@ impl ProfileShape {
             auth: self.auth.over(Auth::default()),
             population,
             phases,
-            traffic: self.traffic.over(Traffic::default()),
+            traffic,
             client,
             faults,
             drain: self.drain.over(Drain::default()),
@@ -273,12 +275,16 @@ section! {
         members_per_room: u32,
         rooms_per_tenant: Option<u32>,
         rooms_per_client: u32,
+        room_type: RoomType,
+        rooms: Option<String>,
+        kept_rooms: Option<String>,
     }
 }
 
 section! {
     /// `[traffic]`
     TrafficShape of Traffic {
+        mode: TrafficMode,
         rate: Rate,
         start: TrafficStart,
         arrivals: Arrivals,
@@ -288,6 +294,21 @@ section! {
         send_timeout: Duration,
         send_attempts: u32,
         max_in_flight: u32,
+    }
+}
+
+impl TrafficShape {
+    /// Who only listens publishes nothing, and need not say so.
+    fn resolve(self, problems: &mut Vec<Problem>) -> Traffic {
+        let asked = self.rate.as_ref().map(|rate| rate.0).filter(|rate| rate.0 > 0.0);
+        let mut traffic = self.over(Traffic::default());
+        if traffic.mode == TrafficMode::Observe {
+            traffic.rate = Rate(0.0);
+            if let Some(rate) = asked {
+                problems.push(Problem::new("traffic.rate", rate.to_value(), Why::NothingIsPublished));
+            }
+        }
+        traffic
     }
 }
 
@@ -420,7 +441,7 @@ struct ObjectivesShape(Vec<(String, Text<Limit>)>);
 
 impl ObjectivesShape {
     /// Those of the file, then those of every profile that the file does not name.
-    fn resolve(self, problems: &mut Vec<Problem>) -> Vec<Objective> {
+    fn resolve(self, mode: TrafficMode, problems: &mut Vec<Problem>) -> Vec<Objective> {
         let mut named: Vec<(Subject, Objective)> = Vec::new();
         for (name, Text(limit)) in self.0 {
             let mut refuse = |why| {
@@ -437,7 +458,9 @@ impl ObjectivesShape {
         }
         let always = defaults::objectives().into_iter().filter(|objective| {
             let subject = Subject::parse(&objective.name);
-            !named.iter().any(|(other, _)| subject == Ok(*other))
+            let shown =
+                mode == TrafficMode::Publish || subject.as_ref().is_ok_and(|subject| subject.is_observable());
+            shown && !named.iter().any(|(other, _)| subject == Ok(*other))
         });
         let always: Vec<Objective> = always.collect();
         named.into_iter().map(|(_, objective)| objective).chain(always).collect()

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::collector::collected::{Collected, Distribution};
+use crate::collector::collected::{Collected, Distribution, LocalAddress, Observing};
 use crate::profile::quantity::Written as _;
 use crate::profile::{BridgeOrder, Profile};
 use crate::session::Cause;
@@ -11,10 +11,12 @@ use crate::session::Cause;
 /// What there is to say about a run.
 pub(super) fn of(profile: &Profile, collected: &Collected) -> Vec<String> {
     [
+        observed(collected),
         seam(profile, collected),
         behind_cursor(collected),
         replayed(profile, collected),
         dropped_when_idle(profile, collected),
+        stuck_to_a_pod(collected),
         not_planted(profile),
         shortened(profile),
         duplicates(collected),
@@ -23,6 +25,24 @@ pub(super) fn of(profile: &Profile, collected: &Collected) -> Vec<String> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// What a run that only listens has seen, and what no such run can show.
+fn observed(collected: &Collected) -> Option<String> {
+    let Observing { rooms, events, by_survey_alone, rooms_unread } = collected.observed?;
+    let unread = if rooms_unread > 0 {
+        format!(
+            " The history of {rooms_unread} rooms could not be read to its end: there may have been more."
+        )
+    } else {
+        String::new()
+    };
+    Some(format!(
+        "Only listened (traffic.mode = \"observe\"): {events} different events of {rooms} rooms were seen, {by_survey_alone} of \
+         them by no client but in history; what one saw is owed to all who were there. It cannot show events that nobody \
+         saw and history does not have, how long anything took, or whether the stream or sync lost what was missed (all of \
+         it is missed_unplaced).{unread}"
+    ))
 }
 
 /// The hole of the documented order, shown and not hidden.
@@ -115,6 +135,29 @@ fn densest(lives: &Distribution, ping_interval: Duration) -> Option<Cluster> {
     enough.then_some(Cluster { from: Duration::from_micros(from), count })
 }
 
+/// A balancer that sticks by source address gives a load generator one pod, and the others nothing to do.
+fn stuck_to_a_pod(collected: &Collected) -> Option<String> {
+    let served = &collected.served_by;
+    let stuck = |address: &LocalAddress| {
+        let pod = address.only.as_deref()?;
+        Some(format!("all {} connections from {} reached {pod}", address.connections, address.address))
+    };
+    let stuck: Vec<String> = served.local_addresses.iter().filter_map(stuck).collect();
+    // Where an address meets several pods, its balancer does not stick by address.
+    if stuck.is_empty() || served.local_addresses.iter().any(|address| address.pods > 1) {
+        return None;
+    }
+    let (shown, more) = (stuck.len().min(4), stuck.len().saturating_sub(4));
+    let more = if more > 0 { format!(", and so with {more} more addresses") } else { String::new() };
+    Some(format!(
+        "One pod for one address: {}{more}, while {} pods are known. A balancer that sticks by source address sends all \
+         clients of one load generator to one pod, so that the others were not tested: connect from several addresses \
+         (--local-addr, target.local_addresses), or make it stick by a cookie.",
+        stuck[..shown].join("; "),
+        served.known
+    ))
+}
+
 fn not_planted(profile: &Profile) -> Option<String> {
     let names: Vec<&str> = profile
         .faults
@@ -175,6 +218,19 @@ mod tests {
     }
 
     #[test]
+    fn who_only_listened_says_what_that_cannot_show() {
+        let told = remarks(|_, c| {
+            c.observed = Some(Observing { rooms: 4, events: 90, by_survey_alone: 2, rooms_unread: 1 });
+        });
+        for words in
+            ["90 different events of 4 rooms", "2 of them by no client", "history of 1 rooms", "nobody saw"]
+        {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+        assert!(!remarks(|_, _| ()).contains("Only listened"));
+    }
+
+    #[test]
     fn the_seam_is_explained_with_the_option_that_avoids_it() {
         assert!(remarks(|_, _| ()).contains("client.bridge = \"stream-first\""));
         assert!(!remarks(|_, c| c.deliveries.missed_in_seam = 0).contains("seam"));
@@ -199,6 +255,34 @@ mod tests {
             remarks(|_, c| c.lifetimes = sample::distribution((0..40).map(|n| 20_000_000 + n * 20_000)));
         assert!(twenty.contains("about 20 s after they began, while pings come every 30 s"), "{twenty}");
         assert!(twenty.contains("75 to 90 s advised"));
+    }
+
+    #[test]
+    fn a_generator_whose_clients_all_reach_one_pod_is_told_how_to_reach_the_others() {
+        let address = |last: u8, pods: u64| LocalAddress {
+            address: format!("10.0.0.{last}"),
+            connections: 100,
+            pods,
+            only: (pods == 1).then(|| format!("pod-{last}")),
+        };
+        for (addresses, words) in [
+            (
+                vec![address(1, 1)],
+                Some("all 100 connections from 10.0.0.1 reached pod-1, while 3 pods are known"),
+            ),
+            (vec![address(1, 1), address(2, 1)], Some("from 10.0.0.2 reached pod-2")),
+            (vec![address(1, 1), address(2, 2)], None),
+            (vec![address(1, 3)], None),
+        ] {
+            let (profile, mut collected) = (sample::profile(), sample::collected());
+            collected.served_by.known = 3;
+            collected.served_by.local_addresses = addresses;
+            let told = of(&profile, &collected).join("\n");
+            match words {
+                Some(words) => assert!(told.contains(words) && told.contains("--local-addr"), "{told}"),
+                None => assert!(!told.contains("One pod"), "{told}"),
+            }
+        }
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub struct RunOptions {
     pub shared: bool,
     /// The binary whose `target-part` the embedded target is made of.
     pub exe: PathBuf,
+    /// What was made on a deployment is put away at the end.
+    pub cleanup: bool,
     /// The resolved profile as TOML, secrets removed: `profile.toml` of the run directory.
     pub profile_toml: String,
 }

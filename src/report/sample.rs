@@ -10,7 +10,7 @@ use crate::profile::quantity::{Rate, Share};
 use crate::profile::{
     Arrivals, Audit, Auth, AuthMode, Balancer, BalancerMode, BridgeOrder, Capacity, Client, ClientStart,
     Comparison, Drain, Embedded, Family, Fault, FaultKind, Limit, LimitUnit, Limits, Objective, Payload,
-    Phase, Population, Profile, Reporting, Sticky, Target, TenantShares, Traffic, TrafficStart,
+    Phase, Population, Profile, Reporting, Sticky, Target, TenantShares, Traffic, TrafficMode, TrafficStart,
 };
 use crate::report::RunInfo;
 use crate::session::Cause;
@@ -31,6 +31,7 @@ pub(crate) fn profile() -> Profile {
             members_per_room: 25,
             rooms_per_tenant: None,
             rooms_per_client: 2,
+            ..Population::default()
         },
         phases: vec![
             Phase {
@@ -47,6 +48,7 @@ pub(crate) fn profile() -> Profile {
             },
         ],
         traffic: Traffic {
+            mode: TrafficMode::Publish,
             rate: Rate(50.0),
             start: TrafficStart::Phase,
             arrivals: Arrivals::Poisson,

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{RunInfo, remarks};
 use crate::collector::collected::{
-    self, Clients, Collected, Deliveries, Distribution, FaultRecord, Hold, Metric, Publishes, Reconnects,
-    Tokens, WsConnections,
+    self, Clients, Collected, Deliveries, Distribution, FaultRecord, Hold, Metric, Observing, Publishes,
+    Reconnects, ServedBy, Tokens, WsConnections,
 };
 use crate::profile::Profile;
 use crate::session::Cause;
@@ -50,6 +50,9 @@ pub struct Summary {
     pub publishes: Publishes,
     /// What became of every event owed to every client.
     pub deliveries: Deliveries,
+    /// What was seen in a run that only listens; null in one that publishes.
+    #[serde(default)]
+    pub observed: Option<Observing>,
     /// Fleet-wide; every metric of the contract, also where it has no samples.
     pub latency_us: BTreeMap<Metric, Latency>,
     /// Ends of connections.
@@ -60,6 +63,9 @@ pub struct Summary {
     pub tokens: Tokens,
     /// What the servers say.
     pub server: Server,
+    /// Which pods the streams were on.
+    #[serde(default)]
+    pub served_by: ServedBy,
     /// What was planted.
     pub faults: Vec<Fault>,
     /// The harness itself.
@@ -219,11 +225,13 @@ impl Summary {
             clients: collected.clients,
             publishes: collected.publishes,
             deliveries: collected.deliveries,
+            observed: collected.observed,
             latency_us: Metric::ALL.into_iter().map(|metric| (metric, latency(metric))).collect(),
             disconnects: Disconnects::of(collected),
             reconnects: collected.reconnects,
             tokens: collected.tokens,
             server: Server::of(collected),
+            served_by: collected.served_by.clone(),
             faults: collected.faults.iter().map(Fault::of).collect(),
             harness: Harness::of(collected, verdict),
             holds: collected.holds.clone(),

@@ -77,6 +77,7 @@ fn one(row: &Row, how: &Play) -> Option<(Line, Option<PathBuf>)> {
         out: how.out.clone(),
         shared: false,
         exe: how.exe.clone(),
+        cleanup: false,
         profile_toml: profile.to_toml(),
     };
     match coordinator::run(Arc::new(profile), &options, &mut Unwatched) {

@@ -192,6 +192,7 @@ impl Session {
             stamp: event.stamp.and_then(|stamp| stamp.of_run(&self.settings.run)),
             position: event.position,
             id: event.id.as_deref().map_or(0, id_hash),
+            room: self.settings.room_of(event.room_id.as_deref()),
             client_position: self.position,
         };
         self.observe(now, Observation::Arrived(arrival));

@@ -1,5 +1,6 @@
 //! What a session reports: facts, in the order they happened, each at the `now` of its `handle` call.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::time::Timestamp;
@@ -49,6 +50,12 @@ pub enum Observation {
         took: Duration,
         /// An offline poll, not a bridge.
         poll: bool,
+    },
+    /// The connection that is being opened comes from this address of this machine. It comes from the driver, which alone
+    /// has sockets.
+    ConnectedFrom {
+        /// As this machine sees it: what is on the way may change it.
+        address: IpAddr,
     },
     /// The upgrade succeeded.
     Opened {
@@ -121,6 +128,8 @@ pub struct Arrival {
     pub position: Option<Position>,
     /// [`crate::wire::id_hash`] of its id; 0 when it had none.
     pub id: u64,
+    /// [`crate::wire::id_hash`] of its room's id; 0 when it had none, and in a run that publishes, where the stamp tells.
+    pub room: u64,
     /// The client's persisted position after this message.
     pub client_position: Position,
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::profile;
+use crate::wire::id_hash;
 
 /// Shared by all sessions, so that each of them stays small.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,12 +12,25 @@ pub struct Settings {
     pub client: profile::Client,
     /// Id of the run, as it stands in a stamp; a message with another one is foreign.
     pub run: Box<str>,
+    /// The run only listens: arrivals say of which room they are.
+    pub observe: bool,
 }
 
 impl Settings {
     /// For the run with this id.
     pub fn new(client: profile::Client, run: impl Into<Box<str>>) -> Self {
-        Self { client, run: run.into() }
+        Self { client, run: run.into(), observe: false }
+    }
+
+    /// For a run that publishes nothing.
+    #[must_use]
+    pub fn observing(self, observe: bool) -> Self {
+        Self { observe, ..self }
+    }
+
+    /// What an arrival says of its room.
+    pub(super) fn room_of(&self, room_id: Option<&str>) -> u64 {
+        room_id.filter(|_| self.observe).map_or(0, id_hash)
     }
 }
 

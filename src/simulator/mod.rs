@@ -144,6 +144,7 @@ impl World {
             partial: false,
             publishes_limit: None,
             embedded: true,
+            starts: provisioned.positions.clone(),
         };
         let settings = Arc::new(session::Settings::new(profile.client.clone(), run.to_string()));
         let clients = (0..people.clients())

@@ -212,6 +212,7 @@ impl Sizing {
         let options = RunOptions {
             out: self.out.clone(),
             shared: false,
+            cleanup: false,
             exe: self.exe.clone(),
             profile_toml: profile.to_toml(),
         };

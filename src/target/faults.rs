@@ -278,6 +278,7 @@ mod tests {
             members_per_room: 50,
             rooms_per_tenant: None,
             rooms_per_client: 1,
+            ..profile::Population::default()
         });
         for client in [0, 7, 999_999, 1_999_999] {
             assert_eq!(client_number(&people.username(client)), Some(client));

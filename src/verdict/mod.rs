@@ -11,7 +11,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::collector::collected::Collected;
-use crate::profile::{Limit, LimitUnit, Objective, Profile, Subject};
+use crate::profile::{Limit, LimitUnit, Objective, Profile, Subject, TrafficMode};
 use read::Absent;
 use reading::Reading;
 
@@ -141,6 +141,8 @@ impl Bench<'_> {
         }
         if read::traffic_planned(self.profile) {
             self.unless_passed(Self::judge_what_was_offered);
+        }
+        if read::traffic_planned(self.profile) || self.profile.traffic.mode == TrafficMode::Observe {
             self.unless_passed(Self::judge_what_was_owed);
         }
         self.judge_the_end();

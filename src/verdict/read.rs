@@ -50,7 +50,10 @@ fn count(section: &str, key: &str, collected: &Collected) -> Result<Reading, Abs
     match section {
         "clients" => clients(key, collected),
         "publishes" => publishes(key, collected),
-        "deliveries" => deliveries(key, &collected.deliveries, &collected.harness),
+        "deliveries" => {
+            let reading = deliveries(key, &collected.deliveries, &collected.harness)?;
+            Ok(with_unread_history(reading, key, collected))
+        }
         "tokens" => field(&collected.tokens, key).map(Reading::sure),
         "reconnects" => field(&collected.reconnects, key).map(Reading::sure),
         "disconnects" => Ok(disconnects(collected)),
@@ -248,6 +251,18 @@ fn deliveries(key: &str, counts: &Deliveries, harness: &Harness) -> Result<Readi
         }
     }
     Ok(reading)
+}
+
+/// What no client saw, a run that only listens knows from history alone.
+fn with_unread_history(reading: Reading, key: &str, collected: &Collected) -> Reading {
+    match collected.observed.map_or(0, |observed| observed.rooms_unread) {
+        0 => reading,
+        _ if !LOSS.contains(&key) => reading,
+        rooms => {
+            let why = format!("the history of {rooms} rooms could not be read to its end");
+            reading.or_unseen_higher(f64::INFINITY, why)
+        }
+    }
 }
 
 /// Where the target kept the client away it is the target's; where the harness did it is not known.

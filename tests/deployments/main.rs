@@ -8,8 +8,11 @@
 mod balancer;
 mod certificate;
 mod identities;
+mod observe;
 mod pods;
+mod rooms;
 mod runs;
+mod served;
 
 use balancer::{Balancer, Haproxy, Nginx, Running, ShippedHaproxy, ShippedNginx};
 use certificate::Certificate;

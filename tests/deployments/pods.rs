@@ -52,7 +52,10 @@ fn serve(config: &Config, ready: &mpsc::Sender<Started>, stopped: &mpsc::Receive
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let spawned = Embedded::spawn(Path::new(EXE), config, SpawnOptions::default()).await;
-        let target = spawned.expect("a target");
+        let mut target = spawned.expect("a target");
+        for fault in &config.faults {
+            target.begin_fault(fault.index).await.expect("a fault that it knows");
+        }
         let key = target.key().expose().to_owned();
         ready.send((target.urls(), target.metrics_urls(), key)).expect("somebody waits");
         // The children serve by themselves; this thread only keeps them until it is told.

@@ -85,6 +85,7 @@ fn play(
         out: place.path().to_owned(),
         shared: false,
         exe: PathBuf::from(EXE),
+        cleanup: false,
         profile_toml: profile.to_toml(),
     };
     coordinator::run(Arc::new(profile), &options, &mut Watch { told: 0, meanwhile })

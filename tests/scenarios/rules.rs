@@ -36,6 +36,7 @@ impl Story {
             members_per_room: 2,
             rooms_per_tenant: None,
             rooms_per_client: 1,
+            ..profile::Population::default()
         });
         let rules = Rules {
             lateness_bound: BOUND,
@@ -108,7 +109,7 @@ impl Story {
         let due = at(100 * u64::from(n + 1));
         let stamp = Some(Stamp { room: 0, n: Some(n), due, sent: due });
         let id = u64::from(n) + 1;
-        let arrival = Arrival { channel, stamp, position: Some(position(n)), id, client_position };
+        let arrival = Arrival { channel, stamp, position: Some(position(n)), id, room: 0, client_position };
         self.ledger.arrived(at(now), client, &arrival);
     }
 
@@ -439,6 +440,7 @@ fn what_everybody_has_an_account_of_is_forgotten_and_what_somebody_waits_for_is_
         stamp: Some(Stamp { room: 0, n: Some(3), due: at(400), sent: at(400) }),
         position: Some(position(3)),
         id: 99,
+        room: 0,
         client_position: position(19),
     };
     story.ledger.arrived(at(200_200), 0, &arrival);

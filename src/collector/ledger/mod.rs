@@ -168,6 +168,8 @@ pub struct Missed {
     pub low: Position,
     /// Its position is at or below this; equal to `low` when it is known.
     pub high: Position,
+    /// [`crate::wire::id_hash`] of its id, where that is all that tells it; else 0: its stamp does.
+    pub id: u64,
     /// From the send reply.
     pub event_id: Option<Box<str>>,
     /// Of the client's last connection.

@@ -222,6 +222,7 @@ impl Ledger {
             place,
             low,
             high,
+            id: 0,
             event_id,
             info: past.info.clone(),
             connected_at: known(past.connected_at),

@@ -37,6 +37,7 @@ impl Bench {
             members_per_room: 2,
             rooms_per_tenant: Some(1),
             rooms_per_client: 1,
+            ..profile::Population::default()
         });
         let outcome_within = Duration::from_secs(3);
         let remember = Duration::from_secs(1000);
@@ -101,7 +102,7 @@ impl Bench {
         let stamp = Stamp { room: 0, n: Some(n), due: sent, sent };
         let channel = Channel::Stream { late: false };
         let client_position = position.unwrap_or(10);
-        let arrival = Arrival { channel, stamp: Some(stamp), position, id, client_position };
+        let arrival = Arrival { channel, stamp: Some(stamp), position, id, room: 0, client_position };
         self.ledger.arrived(at(now), client, &arrival);
     }
 
@@ -319,7 +320,8 @@ fn what_is_of_no_room_of_the_plan_is_unexpected() {
     let mut bench = Bench::live();
     let stamp = Stamp { room: 9, n: Some(0), due: at(100), sent: at(100) };
     let channel = Channel::Stream { late: false };
-    let arrival = Arrival { channel, stamp: Some(stamp), position: Some(11), id: 1, client_position: 11 };
+    let arrival =
+        Arrival { channel, stamp: Some(stamp), position: Some(11), id: 1, room: 0, client_position: 11 };
     assert_eq!(bench.ledger.arrived(at(120), 0, &arrival), None);
     assert_eq!(bench.deliveries().unexpected, 1);
     let word = Word::Stray { kind: "unexpected", client: 0, room: 9, n: Some(0), position: Some(11) };
@@ -408,6 +410,7 @@ fn a_missed_event_is_told_with_what_is_known_of_it_and_of_the_clients_last_conne
         place: Place::OnStream,
         low: 11,
         high: 11,
+        id: 0,
         event_id: Some("e".into()),
         info: Some(Box::default()),
         connected_at: Some(at(50)),

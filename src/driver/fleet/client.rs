@@ -257,6 +257,10 @@ impl Client {
         match outcome {
             Ok(opened) => {
                 self.fleet.line.keep_cookies(self.number, &opened.cookies);
+                if let Some(address) = opened.stream.local_address() {
+                    let fact = Observation::ConnectedFrom { address };
+                    self.fleet.watcher.observe(self.fleet.line.clock.now(), self.number, &fact);
+                }
                 self.socket = Socket::Open { stream: opened.stream, held_back: false, slow: None };
                 self.feed(Input::Opened, cx);
             }

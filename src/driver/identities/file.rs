@@ -2,15 +2,14 @@
 
 #![expect(clippy::disallowed_methods, reason = "credentials come from a file, never by flag")]
 
-use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use csv::{ReaderBuilder, StringRecord, Trim};
 use thiserror::Error;
 
+use super::super::table::{self, Wrong};
 use crate::plan::Population;
 use crate::profile::AuthMode;
 use crate::secret::Secret;
@@ -83,36 +82,19 @@ impl Row {
 /// The first row that is none, by its line; an identity that stands there twice.
 pub(super) fn read(path: &Path, mode: AuthMode) -> Result<Vec<Row>, CredentialsError> {
     let text = fs::read(path).map_err(|source| CredentialsError::Open { path: path.to_owned(), source })?;
-    let lines = RefCell::new(Lines { text: &text, at: 0, line: 1 });
-    let wrong =
-        |line, what: &str| CredentialsError::Row { path: path.to_owned(), line, what: what.to_owned() };
-    let mut reader = ReaderBuilder::new().trim(Trim::All).flexible(true).from_reader(text.as_slice());
-    let syntax = |error: csv::Error| {
-        let line = lines.borrow_mut().of(error.position());
-        wrong(line, &without_values(&error))
-    };
-    let head = reader.headers().map_err(syntax)?.clone();
-    let columns = columns(mode);
-    let mut places = Vec::new();
-    for column in columns {
-        let place = head.iter().position(|name| name.eq_ignore_ascii_case(column));
-        let missing = || CredentialsError::Head { path: path.to_owned(), wanted: wanted(mode), column };
-        places.push(place.ok_or_else(missing)?);
-    }
+    let wrong = |line, what: String| CredentialsError::Row { path: path.to_owned(), line, what };
+    let table = table::read(&text, &columns(mode)).map_err(|error| match error {
+        Wrong::Line(line, what) => wrong(line, what.to_owned()),
+        Wrong::Head(column) => CredentialsError::Head { path: path.to_owned(), wanted: wanted(mode), column },
+    })?;
     let mut rows: Vec<Row> = Vec::new();
     let mut seen: HashMap<String, u64> = HashMap::new();
-    for record in reader.records() {
-        let record = record.map_err(syntax)?;
-        let line = lines.borrow_mut().of(record.position());
-        if record.iter().all(str::is_empty) {
-            continue;
-        }
-        let row = row(&record, &places, line, mode).map_err(|what| wrong(line, &what))?;
+    for raw in table {
+        let line = raw.line;
+        let row = row(&raw, mode).map_err(|what| wrong(line, what))?;
         if let Some(first) = seen.insert(sameness(&row), line) {
-            return Err(wrong(
-                line,
-                &format!("the identity of line {first} again: two clients would evict each other"),
-            ));
+            let what = format!("the identity of line {first} again: two clients would evict each other");
+            return Err(wrong(line, what));
         }
         rows.push(row);
     }
@@ -154,25 +136,6 @@ pub(super) fn assign(
     Ok((0..population.clients()).filter_map(of).collect())
 }
 
-/// Counts lines on the way through a text; the reader's own count leaves out empty lines before a record.
-struct Lines<'a> {
-    text: &'a [u8],
-    at: usize,
-    line: u64,
-}
-
-impl Lines<'_> {
-    /// The line on which what begins at this position stands; positions must ascend.
-    fn of(&mut self, position: Option<&csv::Position>) -> u64 {
-        let begin = position.map_or(self.at, |position| position.byte() as usize).min(self.text.len());
-        let empty = self.text[begin..].iter().take_while(|byte| b"\r\n".contains(byte)).count();
-        let to = (begin + empty).max(self.at);
-        self.line += self.text[self.at..to].iter().filter(|&&byte| byte == b'\n').count() as u64;
-        self.at = to;
-        self.line
-    }
-}
-
 fn columns(mode: AuthMode) -> [&'static str; 3] {
     match mode {
         AuthMode::Tokens => ["tenant_id", "access_token", "refresh_token"],
@@ -187,25 +150,18 @@ fn wanted(mode: AuthMode) -> &'static str {
     }
 }
 
-fn row(record: &StringRecord, places: &[usize], line: u64, mode: AuthMode) -> Result<Row, String> {
+fn row(raw: &table::Row, mode: AuthMode) -> Result<Row, String> {
     let columns = columns(mode);
-    let field = |number: usize| record.get(places[number]).unwrap_or_default();
-    let full = |number: usize| match field(number) {
-        "" => Err(format!("`{}` is empty", columns[number])),
-        value if value.chars().any(char::is_control) => {
-            Err(format!("`{}` holds a control character", columns[number]))
-        }
-        value => Ok(value),
-    };
+    let full = |number: usize| raw.full(&columns, number);
     let tenant = full(0)?.into();
     let what = match mode {
         AuthMode::Tokens => What::Tokens {
             access: Secret::new(full(1)?),
-            refresh: (!field(2).is_empty()).then(|| full(2)).transpose()?.map(Secret::new),
+            refresh: (!raw.fields[2].is_empty()).then(|| full(2)).transpose()?.map(Secret::new),
         },
         _ => What::Password { username: full(1)?.into(), password: Secret::new(full(2)?) },
     };
-    Ok(Row { line, tenant, what })
+    Ok(Row { line: raw.line, tenant, what })
 }
 
 /// Equal for two rows that are the same identity. It stays in memory.
@@ -213,15 +169,6 @@ fn sameness(row: &Row) -> String {
     match &row.what {
         What::Password { username, .. } => format!("{}\n{username}", row.tenant),
         What::Tokens { access, refresh } => refresh.as_ref().unwrap_or(access).expose().to_owned(),
-    }
-}
-
-/// The kind of a CSV error; its own words may quote the file.
-fn without_values(error: &csv::Error) -> String {
-    match error.kind() {
-        csv::ErrorKind::Io(source) => source.to_string(),
-        csv::ErrorKind::Utf8 { .. } => "it is not UTF-8".to_owned(),
-        _ => "it is no CSV".to_owned(),
     }
 }
 
@@ -244,6 +191,7 @@ mod tests {
             members_per_room: 2,
             rooms_per_tenant: None,
             rooms_per_client: 1,
+            ..profile::Population::default()
         })
     }
 

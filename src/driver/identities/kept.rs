@@ -1,31 +1,24 @@
 //! Refresh tokens that outlive a run: each is written down the moment it arrives, because the one before it is spent.
 //!
 //! A file of lines that only grows while a run goes on (JSON, mode 0600) and is rewritten at the start of the next. A line is
-//! given to the system before its token is used; what a killed process had written is there, what a crash of the machine
-//! leaves is as old as the system's cache. A lock beside it keeps a second run from using the same identities.
+//! given to the system before its token is used. A lock beside it keeps a second run from using the same identities.
 
-#![expect(clippy::disallowed_methods, reason = "this is the file that tokens are kept in")]
-
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::super::private_lines::{PrivateLines, Unavailable};
 use crate::secret::Secret;
 
 /// The file, held by this run.
 #[derive(Debug)]
 pub struct KeptTokens {
-    file: RefCell<File>,
+    lines: PrivateLines,
     newest: RefCell<BTreeMap<String, Kept>>,
-    unwritten: Cell<u64>,
-    /// Let go of when the run ends, however it ends.
-    _lock: File,
 }
 
 /// What is kept of one identity.
@@ -75,21 +68,13 @@ impl KeptTokens {
     ///
     /// Another run has it, others may read it, or the system says no.
     pub fn open(path: &Path) -> Result<Self, KeptError> {
-        let broken = |source| KeptError::Open { path: path.to_owned(), source };
-        let lock = lock(path)?;
-        let newest = match fs::metadata(path) {
-            Ok(there) => {
-                let mode = there.permissions().mode() & 0o777;
-                if mode & 0o077 != 0 {
-                    return Err(KeptError::Exposed { path: path.to_owned(), mode });
-                }
-                read(&fs::read_to_string(path).map_err(broken)?)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
-            Err(error) => return Err(broken(error)),
-        };
-        let file = rewrite(path, &newest).map_err(broken)?;
-        Ok(Self { file: file.into(), newest: newest.into(), unwritten: Cell::new(0), _lock: lock })
+        let mut newest = BTreeMap::new();
+        let lines = PrivateLines::open(path, |lines| {
+            newest = read(lines);
+            newest.iter().map(|(key, kept)| line(key, kept)).collect()
+        });
+        let lines = lines.map_err(|error| KeptError::new(path, error))?;
+        Ok(Self { lines, newest: newest.into() })
     }
 
     /// What is kept of this identity.
@@ -105,15 +90,24 @@ impl KeptTokens {
             Told::Asking(token) => Kept::UnderWay(token.clone()),
             Told::Refused => Kept::Refused,
         };
-        if self.file.borrow_mut().write_all(line(key, &kept).as_bytes()).is_err() {
-            self.unwritten.set(self.unwritten.get() + 1);
-        }
+        self.lines.write(&line(key, &kept));
         self.newest.borrow_mut().insert(key.to_owned(), kept);
     }
 
     /// Lines that could not be written.
     pub fn unwritten(&self) -> u64 {
-        self.unwritten.get()
+        self.lines.unwritten()
+    }
+}
+
+impl KeptError {
+    fn new(path: &Path, error: Unavailable) -> Self {
+        let path = path.to_owned();
+        match error {
+            Unavailable::Broken(source) => Self::Open { path, source },
+            Unavailable::Locked(path) => Self::Locked { path },
+            Unavailable::Exposed(mode) => Self::Exposed { path, mode },
+        }
     }
 }
 
@@ -146,11 +140,10 @@ fn line(key: &str, kept: &Kept) -> String {
     text
 }
 
-/// The last state of every identity. A line without its end, and one that is none, was being written when the process was
-/// killed: what it would have said did not happen.
-fn read(text: &str) -> BTreeMap<String, Kept> {
+/// The last state of every identity. A line that is none says nothing.
+fn read<'a>(lines: impl Iterator<Item = &'a str>) -> BTreeMap<String, Kept> {
     let mut newest = BTreeMap::new();
-    for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
+    for line in lines {
         let Ok(Owned { identity, state, refresh_token }) = serde_json::from_str(line) else { continue };
         let kept = match (state, refresh_token) {
             (State::Unused, Some(token)) => Kept::Unused(Secret::new(token)),
@@ -169,39 +162,14 @@ struct Owned {
     refresh_token: Option<String>,
 }
 
-/// One line an identity, beside its place and then renamed; the file goes on from there.
-fn rewrite(path: &Path, newest: &BTreeMap<String, Kept>) -> io::Result<File> {
-    let beside = beside(path, ".new");
-    let mut options = OpenOptions::new();
-    let _ = fs::remove_file(&beside);
-    let mut file = options.create_new(true).append(true).mode(0o600).open(&beside)?;
-    let text: String = newest.iter().map(|(key, kept)| line(key, kept)).collect();
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    Ok(file)
-}
-
-fn lock(path: &Path) -> Result<File, KeptError> {
-    let path = beside(path, ".lock");
-    let broken = |source| KeptError::Open { path: path.clone(), source };
-    let mut options = OpenOptions::new();
-    let file = options.create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(broken)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(KeptError::Locked { path }),
-        Err(TryLockError::Error(source)) => Err(broken(source)),
-    }
-}
-
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    name.into()
-}
-
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::disallowed_methods, reason = "the file is looked at")]
+
+    use std::fs::{self, File};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::super::super::private_lines::whole_lines;
     use super::*;
 
     fn said(kept: Option<Kept>) -> String {
@@ -251,7 +219,7 @@ mod tests {
             let lines = text.matches('\n').count();
             let expected =
                 if lines == 0 { "nothing".to_owned() } else { format!("unused token-{}", lines - 1) };
-            assert_eq!(said(read(&text).remove("anna")), expected, "{length}");
+            assert_eq!(said(read(whole_lines(&text)).remove("anna")), expected, "{length}");
             last = lines;
         }
         assert_eq!(last, 5);
@@ -263,7 +231,7 @@ mod tests {
         let path = place.path().join("tokens");
         let kept = KeptTokens::open(&path).expect("made");
         // A file that takes nothing any more.
-        *kept.file.borrow_mut() = File::open(&path).expect("for reading");
+        kept.lines.replace(File::open(&path).expect("for reading"));
         kept.tell("anna", Told::Got(&Secret::new("one")));
         assert_eq!((kept.unwritten(), said(kept.newest("anna"))), (1, "unused one".to_owned()));
     }

@@ -656,3 +656,69 @@ fn a_way_to_sign_in_that_cannot_work_is_refused() {
     assert_eq!(wrong(&[deployed, password[0], password[1]]), [""; 0]);
     assert_eq!(wrong(&[deployed, "auth.mode=mock", "population.clients=1", "population.tenants=1"]), [""; 0]);
 }
+
+#[test]
+fn given_rooms_are_for_deployments_and_nothing_is_made_there() {
+    const GIVEN: &str = "population.rooms=rooms.csv";
+    const TARGET: &str = "target.url=http://localhost:1";
+    refused(
+        &[GIVEN],
+        "`population.rooms` = \"rooms.csv\": is for a deployment: name it in target.url, or leave it out",
+    );
+    refused(
+        &[GIVEN, TARGET, "population.room_type=incognito"],
+        "`population.room_type` = \"incognito\": is for rooms that are made, and population.rooms names existing ones: leave it \
+         out",
+    );
+    refused(
+        &[GIVEN, TARGET, "population.kept_rooms=x"],
+        "`population.kept_rooms` = \"x\": is for rooms that are made, and population.rooms names existing ones: leave it out",
+    );
+    assert_eq!(wrong(&[GIVEN, TARGET]), [""; 0]);
+}
+
+#[test]
+fn who_only_listens_is_told_what_cannot_be_done_or_known() {
+    const OBSERVE: [&str; 4] =
+        ["traffic.mode=observe", "population.rooms=rooms.csv", "target.url=http://localhost:1", "fault=[]"];
+    let with = |more: &[&'static str]| wrong(&[&OBSERVE, more].concat());
+    assert_eq!(with(&[]), [""; 0]);
+    assert_eq!(
+        wrong(&["traffic.mode=observe", "fault=[]"]),
+        ["`traffic.mode` = \"observe\": needs rooms in which others publish: name them in population.rooms"]
+    );
+    assert_eq!(
+        with(&["traffic.rate=5/s"]),
+        ["`traffic.rate` = \"5/s\": publishes something, and traffic.mode is \"observe\": leave it out"]
+    );
+    assert_eq!(
+        wrong(&OBSERVE[..3]),
+        [
+            "`fault.0.kind` = \"pod-kill\": is done to what is published, and traffic.mode is \"observe\": leave it out"
+        ]
+    );
+    for (objective, why) in [
+        ("objectives.missed_in_seam== 0", "nobody knows which side lost what was missed"),
+        ("objectives.arrival.p99=<= 1s", "nobody knows when an event was published"),
+        ("objectives.acknowledged=>= 99%", "nothing is published"),
+        ("objectives.unexpected== 0", "whatever comes may have been published by others"),
+    ] {
+        let told = with(&[objective]);
+        assert!(told.len() == 1 && told[0].contains(why), "{objective}: {told:?}");
+    }
+    for objective in
+        ["objectives.missed_after_bridging== 0", "objectives.duplicate== 0", "objectives.hello.p99=<= 1s"]
+    {
+        assert_eq!(with(&[objective]), [""; 0], "{objective}");
+    }
+}
+
+#[test]
+fn a_profile_that_only_listens_reads_as_itself() {
+    let text = "[target]\nurl = 'http://localhost:1'\n[population]\nrooms = 'rooms.csv'\n[traffic]\nmode = 'observe'\n\
+                [[phase]]\nduration = '5s'\nclients = '100%'";
+    let profile = parse(text, "mine.toml", &[]).unwrap().profile;
+    assert_eq!(profile.traffic.rate.0, 0.0);
+    assert!(profile.objectives.iter().all(|objective| objective.name != "acknowledged"));
+    assert_eq!(parse(&profile.to_toml(), "mine.toml", &[]).unwrap().profile, profile);
+}

@@ -4,8 +4,8 @@ use toml::Value;
 
 use super::super::nearest::nearest;
 use super::super::{
-    Arrivals, AuthMode, BalancerMode, BridgeOrder, ClientStart, Family, How, Sticky, StopCondition, Strange,
-    TenantShares, TrafficStart,
+    Arrivals, AuthMode, BalancerMode, BridgeOrder, ClientStart, Family, How, RoomType, Sticky, StopCondition,
+    Strange, TenantShares, TrafficMode, TrafficStart,
 };
 use super::number::decimal;
 use super::{Quantity, QuantityError, Share, Written};
@@ -43,6 +43,7 @@ words! {
     AuthMode: "\"dev-jwt\", \"password\", \"tokens\" or \"mock\"" {
         DevJwt = "dev-jwt", Password = "password", Tokens = "tokens", Mock = "mock",
     }
+    TrafficMode: "\"publish\" or \"observe\"" { Publish = "publish", Observe = "observe" }
     TrafficStart: "\"phase\" or \"all-live\"" { Phase = "phase", AllLive = "all-live" }
     Arrivals: "\"even\" or \"poisson\"" { Even = "even", Poisson = "poisson" }
     ClientStart: "\"marker\" or \"zero\"" { Marker = "marker", Zero = "zero" }
@@ -50,6 +51,7 @@ words! {
     Strange: "\"malformed\", \"oversized\", \"unknown\" or \"binary\"" {
         Malformed = "malformed", Oversized = "oversized", Unknown = "unknown", Binary = "binary",
     }
+    RoomType: "\"public\" or \"incognito\"" { Public = "public", Incognito = "incognito" }
     BridgeOrder: "\"sync-first\" or \"stream-first\"" { SyncFirst = "sync-first", StreamFirst = "stream-first" }
 }
 

@@ -36,6 +36,7 @@ fn sync_comes_first_and_every_fact_in_its_order() {
             stamp,
             position: Some(position),
             id: 0,
+            room: 0,
             client_position: since,
         })
     };

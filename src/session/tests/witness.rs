@@ -185,6 +185,7 @@ impl Witness {
                 assert_eq!(self.bridge.take(), Some(*poll));
                 assert_eq!(self.sync, None, "abandoned before it is said to be over");
             }
+            Observation::ConnectedFrom { .. } => panic!("only a driver has sockets"),
             Observation::Opened { .. } => assert_eq!(self.line, LineState::Opened),
             Observation::ConnectFailed { .. } => assert_ne!(self.line, LineState::Live),
             Observation::Hello { position, .. } => {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::{Command, Conductor, publisher};
 use crate::generator::Ended;
+use crate::profile::TrafficMode;
 use crate::time::Timestamp;
 
 /// How far the drain has come.
@@ -37,6 +38,8 @@ enum Step {
     Fencing,
     /// Clients that are down, and connections that prove nothing yet, are waited for.
     Waiting,
+    /// A run that only listens reads the rooms' histories once more; any other has nothing to do here.
+    Surveying,
     /// The spans have ended; the audit goes on.
     Auditing,
     /// Over.
@@ -115,7 +118,20 @@ impl Conductor {
                 }
             }
             Step::Waiting => {
-                if overdue || (self.collector.ledger.all_ended() && self.everyone_is_accounted_for()) {
+                let events_ended = self.drain.events_ended;
+                let ended = || {
+                    self.collector.ledger.all_ended()
+                        && self.collector.everyone_is_accounted_for(events_ended)
+                };
+                if overdue || ended() {
+                    self.drain.step = Step::Surveying;
+                }
+            }
+            Step::Surveying => {
+                if overdue {
+                    self.collector.abandon_survey();
+                }
+                if self.collector.survey_is_over(now) {
                     self.close_books(now);
                 }
             }
@@ -145,6 +161,11 @@ impl Conductor {
     fn send_fences(&mut self, now: Timestamp) {
         self.drain.step = Step::Fencing;
         self.drain.events_ended = self.drain.last_end;
+        if self.profile.traffic.mode == TrafficMode::Observe {
+            // A connection shows that it works by whatever comes, be it a ping.
+            self.drain.step = Step::Waiting;
+            return;
+        }
         for room in 0..self.plan.population.rooms() {
             if self.plan.shard.has_room(room) {
                 let publisher = publisher(&self.plan, room, u64::MAX);
@@ -153,16 +174,6 @@ impl Conductor {
         }
         self.drain.last_end = now;
         self.publish(now, self.plan.timeline.end());
-    }
-
-    /// Whoever is owed an account is ready, and has nothing open that time could still decide.
-    fn everyone_is_accounted_for(&self) -> bool {
-        let (ledger, connections) = (&self.collector.ledger, &self.collector.connections);
-        (0..self.plan.population.clients()).filter(|&client| ledger.in_span(client)).all(|client| {
-            let settled = connections.is_ready(client)
-                && (!ledger.has_gaps(client) || ledger.proved_past(client, self.drain.events_ended));
-            settled || !connections.is_trying(client)
-        })
     }
 
     fn close_books(&mut self, now: Timestamp) {

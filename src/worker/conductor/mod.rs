@@ -23,9 +23,10 @@ use crate::collector::servers::Servers;
 use crate::collector::{Collector, Names, RowContext};
 use crate::generator::{Publishing, Queue};
 use crate::plan::{Plan, Shard, timeline::Changes};
-use crate::profile::{Profile, TrafficStart};
+use crate::profile::{Profile, TrafficMode, TrafficStart};
 use crate::session::{Observation, Order};
 use crate::time::Timestamp;
+use crate::wire::Position;
 
 use drain::Drain;
 use faults::Faults;
@@ -54,6 +55,8 @@ pub struct Setup {
     pub publishes_limit: Option<f64>,
     /// The target is our own: target-side faults are planted.
     pub embedded: bool,
+    /// First position of the clients of each tenant.
+    pub starts: Vec<Position>,
 }
 
 /// The run of one stripe.
@@ -98,18 +101,22 @@ pub struct Progress {
 impl Conductor {
     /// Before the first phase.
     pub fn new(setup: Setup) -> Self {
-        let Setup { profile, run, shard, origin, names, endpoints, partial, publishes_limit, embedded } =
-            setup;
+        let Setup { profile, run, shard, origin, names, endpoints, partial, .. } = setup;
+        let Setup { publishes_limit, embedded, starts, .. } = setup;
         let plan = Plan::new(&profile, shard);
         let gated = profile.traffic.start == TrafficStart::AllLive;
         let servers = Servers::new(endpoints, partial);
+        let mut collector = Collector::new(&profile, &plan, &run.to_string(), names, servers);
+        if profile.traffic.mode == TrafficMode::Observe {
+            collector = collector.listening(&profile, &starts);
+        }
         Self {
             origin,
             held: (!gated).then_some(Duration::ZERO),
             changes: plan.timeline.changes(),
             queue: Queue::new(&plan),
             publishing: Publishing::new(&profile, &plan, run, publishes_limit),
-            collector: Collector::new(&profile, &plan, &run.to_string(), names, servers),
+            collector,
             faults: Faults::new(&profile, embedded),
             stops: Stops::new(&profile),
             drain: Drain::default(),
@@ -174,7 +181,7 @@ impl Conductor {
         let gate = self.plan.timeline.gate();
         let planned = planned.into_iter().flatten().filter(|at| self.held.is_some() || *at < gate);
         let planned = planned.map(|at| self.run_time(at)).min();
-        let own = [self.publishing.next_wake(), self.collector.auditor.next_wake(), Some(self.next_sweep)];
+        let own = [self.publishing.next_wake(), self.collector.next_pages(), Some(self.next_sweep)];
         own.into_iter().flatten().chain(planned).min()
     }
 
@@ -326,8 +333,7 @@ impl Conductor {
     }
 
     fn audit(&mut self, now: Timestamp) {
-        self.collector.auditor.pump(now);
-        while let Some((id, client, what)) = self.collector.auditor.poll() {
+        for (id, client, what) in self.collector.pages(now) {
             self.outbox.push_back(Command::Fetch { id, client, what });
         }
         self.collector.take_found(now);

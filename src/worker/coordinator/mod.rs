@@ -5,6 +5,7 @@
 mod ground;
 mod prepare;
 mod recorder;
+mod rooms;
 mod scraper;
 mod signals;
 mod stage;
@@ -20,6 +21,8 @@ use tokio::time::{sleep, sleep_until, timeout};
 use crate::collector::collected::IntervalRow;
 use crate::driver::clock::Clock;
 use crate::driver::fleet::Fleet;
+use crate::driver::provision::PutAway;
+use crate::plan::Population;
 use crate::profile::Profile;
 use crate::report::run::{ProgressView, RunError, RunObserver, RunOptions, RunOutcome};
 use crate::target::process::ProcessError;
@@ -28,6 +31,7 @@ use crate::worker::conductor::Event;
 
 use prepare::{Prepared, prepare};
 use recorder::{Interval, Job, Recorder, Snapshot};
+use rooms::OwnRooms;
 use scraper::Scraper;
 use signals::Signals;
 use stage::Stage;
@@ -45,6 +49,26 @@ pub fn run(
 ) -> Result<RunOutcome, RunError> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
     runtime.map_err(RunError::internal)?.block_on(coordinate(profile, options, observer))
+}
+
+/// Puts away what runs with this profile have made on its target: all that is remembered, or what the runs made whose rooms'
+/// names begin with `prefix`.
+///
+/// # Errors
+///
+/// [`RunError::Preflight`] when there is nothing to go by, or the target or an identity cannot be reached.
+pub fn cleanup(profile: &Profile, prefix: &str, observer: &mut dyn RunObserver) -> Result<PutAway, RunError> {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+    runtime.map_err(RunError::internal)?.block_on(rooms::cleanup(profile, prefix, observer))
+}
+
+/// What [`cleanup`] would put away: lines for people, one for each run that made rooms.
+///
+/// # Errors
+///
+/// [`RunError::Preflight`] when there is nothing to go by.
+pub fn remembered(profile: &Profile, prefix: &str) -> Result<Vec<String>, RunError> {
+    rooms::look(profile, prefix)
 }
 
 /// Clients that leave a second at the least, on loopback.
@@ -67,7 +91,7 @@ async fn coordinate(
         prepared = prepare(Arc::clone(&profile), options, clock, observer) => prepared?,
         () = signals.next() => return Err(RunError::Interrupted),
     };
-    let Prepared { ground, fleet, stage, scraper, mut recorder, probe, loopback } = prepared;
+    let Prepared { ground, fleet, stage, scraper, mut recorder, probe, loopback, own_rooms } = prepared;
     let mut course = Course {
         profile: &profile,
         stage: &stage,
@@ -100,6 +124,13 @@ async fn coordinate(
     })
     .await;
 
+    if let Some(own) = own_rooms.filter(|_| options.cleanup) {
+        select! {
+            () = tidy_up(&own, &fleet, &profile, &mut course) => {}
+            () = signals.next() => course.observer.note("interrupted: rooms are left as they are"),
+        }
+    }
+
     // A fault without an end has gone on until now; what it did is not told before it is asked for.
     for (fault, planted) in (0..).zip(&profile.faults) {
         if planted.kind.is_target_side()
@@ -120,6 +151,16 @@ async fn coordinate(
     let interrupted = hurried || last.collected.harness.interrupted;
     let (summary, directory) = recorder.finish(findings, &last).map_err(RunError::internal)?;
     Ok(RunOutcome { summary, directory, interrupted, truth })
+}
+
+/// `run --cleanup`: whoever made a room is in it to the end of the audit, and nobody is connected any more.
+async fn tidy_up(own: &OwnRooms, fleet: &Fleet, profile: &Profile, course: &mut Course<'_>) {
+    let population = Population::new(&profile.population);
+    let told = own.put_away(fleet.line(), &population, &mut |line| course.observer.note(line)).await;
+    for line in told {
+        course.observer.note(&line);
+        course.recorder.log("rooms", line);
+    }
 }
 
 async fn disband(profile: &Profile, stage: &Rc<Stage>, fleet: &Rc<Fleet>, loopback: bool) {

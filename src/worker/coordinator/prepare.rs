@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::ground::Ground;
 use super::recorder::Recorder;
+use super::rooms::{OwnRooms, RoomSource};
 use super::scraper::Scraper;
 use super::stage::{Stage, Watch};
 use crate::collector::Names;
@@ -31,7 +32,7 @@ use crate::driver::strain::Probe;
 use crate::driver::tokens::{Source, Tokens};
 use crate::plan::{Population, Shard};
 use crate::profile::quantity::Rate;
-use crate::profile::{AuthMode, ClientStart, Profile};
+use crate::profile::{AuthMode, ClientStart, Profile, TrafficMode};
 use crate::report::RunInfo;
 use crate::report::directory::RunDirectory;
 use crate::report::run::{RunError, RunObserver, RunOptions};
@@ -50,6 +51,8 @@ pub(super) struct Prepared {
     pub(super) recorder: Recorder,
     pub(super) probe: Rc<Probe>,
     pub(super) loopback: bool,
+    /// What was made on a deployment; existing rooms, and those of the embedded target, are nobody's to put away.
+    pub(super) own_rooms: Option<OwnRooms>,
 }
 
 /// Why a run cannot begin, beside what preflight and provisioning say themselves; completes "failed to …".
@@ -91,6 +94,8 @@ pub(super) async fn prepare(
     hold(&Holding::new(&profile, Ground::endpoints_planned(&profile)), &Machine::look())
         .map_err(RunError::preflight)?;
 
+    let source = RoomSource::open(&profile).map_err(RunError::preflight)?;
+
     let ground = Rc::new(Ground::enter(&profile, options, clock).await?);
     for line in ground.notes(&profile).into_iter().chain(route::ignored_proxy(&profile.target)) {
         observer.note(&line);
@@ -118,11 +123,23 @@ pub(super) async fn prepare(
         .map_err(|source| RunError::preflight(PrepareError::Recorder(source)))?;
 
     let line = line_to_target(&profile, &population, run, clock, agent.clone(), endpoints, &ground, &probe)?;
+    if let Some(warning) = source.warning() {
+        observer.note(warning);
+    }
+    let paces = paces(&profile, loopback);
     let mut note = |text: &str| observer.note(text);
-    let provisioned = provision(&line, &population, run, paces(&profile, loopback), &mut note);
-    let provisioned = provisioned.await.map_err(RunError::preflight)?;
+    let provisioned = provision(&line, &population, run, source.rooms(&profile), paces, &mut note).await;
+    let provisioned = match provisioned {
+        Ok(provisioned) => provisioned,
+        Err(error) => {
+            source.left_behind().into_iter().for_each(|line| observer.note(&line));
+            return Err(RunError::preflight(error));
+        }
+    };
 
-    let Provisioned { rooms, participants, tenants, positions } = provisioned;
+    let Provisioned { rooms, registered, tenants, positions } = provisioned;
+    let participants = registered.iter().map(|registered| registered.participant_id.clone()).collect();
+    let own_rooms = source.into_own(run, registered, paces);
     let usernames = line.tokens.usernames();
     let names = Names { tenants, rooms: rooms.to_vec(), participants, usernames };
     let setup = Setup {
@@ -135,6 +152,7 @@ pub(super) async fn prepare(
         partial: ground.is_partial(),
         publishes_limit: (!loopback).then_some(profile.limits.publishes.0),
         embedded: ground.is_embedded(),
+        starts: positions.clone(),
     };
     let sends = (profile.traffic.max_in_flight as usize).min(SEND_CONNECTIONS as usize);
     let publisher =
@@ -150,15 +168,15 @@ pub(super) async fn prepare(
     let birth = birth(&profile, run, population, positions);
     let fleet = Fleet::new(clients, line, watch, birth, store, flush_interval);
     stage.enter(Rc::clone(&fleet));
-    Ok(Prepared { ground, fleet, stage, scraper, recorder, probe, loopback })
+    Ok(Prepared { ground, fleet, stage, scraper, recorder, probe, loopback, own_rooms })
 }
 
 #[expect(clippy::disallowed_methods, reason = "a run's id must never follow from its seed")]
-fn fresh_run_id() -> Uuid {
+pub(super) fn fresh_run_id() -> Uuid {
     Uuid::new_v4()
 }
 
-fn parse_all(urls: &[String], route: &Rc<Route>) -> Result<Vec<Rc<Endpoint>>, RunError> {
+pub(super) fn parse_all(urls: &[String], route: &Rc<Route>) -> Result<Vec<Rc<Endpoint>>, RunError> {
     urls.iter().map(|url| Endpoint::new(url, route).map(Rc::new).map_err(RunError::preflight)).collect()
 }
 
@@ -166,7 +184,7 @@ fn parse_all(urls: &[String], route: &Rc<Route>) -> Result<Vec<Rc<Endpoint>>, Ru
     clippy::too_many_arguments,
     reason = "each is one thing that everybody who talks to the target needs"
 )]
-fn line_to_target(
+pub(super) fn line_to_target(
     profile: &Profile,
     population: &Population,
     run: Uuid,
@@ -224,7 +242,7 @@ fn key_from_file(path: Option<&str>) -> Result<Secret, PrepareError> {
 }
 
 /// Off loopback, what provisioning does for itself keeps to the profile's limits.
-fn paces(profile: &Profile, loopback: bool) -> Paces {
+pub(super) fn paces(profile: &Profile, loopback: bool) -> Paces {
     let (logins, limits) = (profile.auth.login_rate, &profile.limits);
     if loopback {
         return Paces { logins: Some(logins), rooms: None, markers: None };
@@ -238,7 +256,8 @@ fn paces(profile: &Profile, loopback: bool) -> Paces {
 
 /// How a client's session is made when it starts for the first time.
 fn birth(profile: &Arc<Profile>, run: Uuid, population: Population, positions: Vec<Position>) -> Birth {
-    let settings = Arc::new(Settings::new(profile.client.clone(), run.to_string()));
+    let observe = profile.traffic.mode == TrafficMode::Observe;
+    let settings = Arc::new(Settings::new(profile.client.clone(), run.to_string()).observing(observe));
     let (seed, start) = (Seed(profile.seed), profile.client.start);
     Box::new(move |client, life| {
         let position = match start {

@@ -236,5 +236,6 @@ fn people() -> Population {
         members_per_room: 1,
         rooms_per_tenant: Some(2),
         rooms_per_client: 1,
+        ..profile::Population::default()
     })
 }

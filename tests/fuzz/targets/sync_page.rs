@@ -92,7 +92,7 @@ fn audit(page: &Result<SyncPage<'_>, PageError>) {
     let settings = profile::Audit { queue: 8, ..profile::Audit::default() };
     let (mut auditor, mut now) = (Auditor::new(&settings, RUN.to_owned()), Timestamp::ZERO);
     for (n, (low, high)) in (0..).zip([(1, 1), (101, 103), (103, 103), (1, u64::MAX), (u64::MAX, u64::MAX)]) {
-        auditor.want(Item { client: 0, room: 0, n, low, high, doubtful: n == 3 });
+        auditor.want(Item { client: 0, room: 0, n, low, high, doubtful: n == 3, id: 0 });
     }
     let mut found = 0;
     for _ in 0..2000 {

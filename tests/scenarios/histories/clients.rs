@@ -258,7 +258,7 @@ impl World {
     fn arrived(&mut self, client: u32, message: &Message, channel: Channel) {
         let client_position = self.clients[client as usize].position;
         let Message { stamp, position, id } = *message;
-        let arrival = Arrival { channel, stamp, position, id, client_position };
+        let arrival = Arrival { channel, stamp, position, id, room: 0, client_position };
         self.ledger.arrived(self.now, client, &arrival);
     }
 }
