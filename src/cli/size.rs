@@ -20,7 +20,7 @@ use crate::report::sizing::Report;
 use crate::seed::Seed;
 use crate::sizing::pods::{Played, Sizing, SizingError, SizingObserver};
 use crate::sizing::step::{Step, Terms};
-use crate::sizing::{Answer, Goal, Model};
+use crate::sizing::{Answer, Goal, Model, Resource};
 
 /// Find out how large a deployment must be, with evidence.
 #[derive(Debug, Subcommand)]
@@ -53,6 +53,9 @@ pub(super) struct PodsArgs {
     /// Time in which all of their clients must be back
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     recover_within: Duration,
+    /// Resources that are searched (default: all, which is what it takes to say how many pods survive a loss)
+    #[arg(long, value_name = "RESOURCE,…", value_delimiter = ',', value_enum)]
+    only: Vec<Resource>,
     /// How closely each limit is found
     #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = share)]
     resolution: f64,
@@ -136,7 +139,9 @@ fn pods(args: &PodsArgs) -> Result<Exit, Failure> {
         Format::Json => output::data(&json)?,
         Format::Text => output::data(&report.text(output::columns()))?,
     }
-    Ok(if answer.resilient.is_some() { Exit::Passed } else { Exit::Inconclusive })
+    let whole = sizing.resources.len() == Resource::ALL.len();
+    let answered = answer.load.is_some() && (answer.resilient.is_some() || !whole);
+    Ok(if answered { Exit::Passed } else { Exit::Inconclusive })
 }
 
 fn sizing(args: &PodsArgs) -> Result<Sizing, Failure> {
@@ -161,7 +166,9 @@ fn sizing(args: &PodsArgs) -> Result<Sizing, Failure> {
     let ramp =
         if goal.handshakes > 0.0 { Goal::of(&profile, None).handshakes } else { goal.connections / 10.0 };
     let terms = Terms { window: args.window, ramp };
-    Ok(Sizing { profile, goal, pods, resolution: args.resolution, terms, out, exe })
+    let wanted = |resource: &Resource| args.only.is_empty() || args.only.contains(resource);
+    let resources = Resource::ALL.into_iter().filter(wanted).collect();
+    Ok(Sizing { profile, goal, pods, resources, resolution: args.resolution, terms, out, exe })
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {

@@ -10,6 +10,7 @@ use crate::profile::Profile;
 /// What a pod can run out of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "live", derive(clap::ValueEnum))]
 pub enum Resource {
     /// Streams that are open.
     Connections,

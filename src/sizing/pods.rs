@@ -28,6 +28,8 @@ pub struct Sizing {
     pub goal: Goal,
     /// Pod counts that are played, ascending.
     pub pods: Vec<u32>,
+    /// What is searched for, in the order of [`Resource::ALL`].
+    pub resources: Vec<Resource>,
     /// How closely each limit is found: 0.05 is 5 %.
     pub resolution: f64,
     /// What all steps have in common.
@@ -126,7 +128,7 @@ impl Sizing {
         let mut evidence = Evidence::default();
         for &pods in &self.pods {
             let mut seats = None;
-            for resource in Resource::ALL {
+            for &resource in &self.resources {
                 let found = self.search(resource, pods, seats, &mut kept, &mut evidence.steps, observer)?;
                 if resource == Resource::Connections {
                     seats = found.carried();
