@@ -1,7 +1,6 @@
 //! `size pods` against pods with a planted capacity, over real sockets.
 
 #![cfg(feature = "live")]
-#![expect(clippy::disallowed_methods, reason = "tests own files")]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

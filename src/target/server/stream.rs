@@ -17,9 +17,9 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 use crate::profile::Strange;
 
 use super::super::caller::{Caller, TokenTrouble};
-use super::super::capacity::Turnstile;
 use super::super::connection::ConnId;
 use super::super::frame::{OVERSIZED, Outgoing, ServerFrame};
+use super::capacity::Turnstile;
 use super::shared::Shared;
 use super::signal::{End, Signal};
 use super::socket::Socket;
@@ -69,7 +69,13 @@ struct Queue<'a> {
     /// The pod's, if it has one planted.
     deliveries: Option<&'a Turnstile>,
     /// A message that waits for the pod to get round to it; those behind it stay in the backend's bounded queue.
-    waiting: Option<Box<(Pin<Box<Sleep>>, Arc<Outgoing>)>>,
+    waiting: Option<Box<Waiting>>,
+}
+
+/// A message, and when it is through the pod's turnstile.
+struct Waiting {
+    through: Pin<Box<Sleep>>,
+    frame: Arc<Outgoing>,
 }
 
 impl Queue<'_> {
@@ -77,8 +83,8 @@ impl Queue<'_> {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Arc<Outgoing>>> {
         loop {
             if let Some(waiting) = &mut self.waiting {
-                ready!(waiting.0.as_mut().poll(cx));
-                return Poll::Ready(self.waiting.take().map(|waiting| waiting.1));
+                ready!(waiting.through.as_mut().poll(cx));
+                return Poll::Ready(self.waiting.take().map(|waiting| waiting.frame));
             }
             let next = self.shared.with(|backend, _| backend.next_frame(self.conn));
             let (Some(frame), Some(turnstile)) = (&next, self.deliveries) else { return Poll::Ready(next) };
@@ -86,7 +92,8 @@ impl Queue<'_> {
                 return Poll::Ready(next);
             }
             let through = self.shared.clock.instant_of(turnstile.pass(self.shared.clock.now()));
-            self.waiting = next.map(|frame| Box::new((Box::pin(sleep_until(through)), frame)));
+            let through = Box::pin(sleep_until(through));
+            self.waiting = next.map(|frame| Box::new(Waiting { through, frame }));
         }
     }
 }
