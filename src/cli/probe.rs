@@ -24,7 +24,7 @@ use crate::profile::{AuthMode, Profile};
 #[derive(Debug, Args)]
 #[command(after_help = EXITS)]
 pub(super) struct ProbeArgs {
-    /// The URL that clients use: https://chat.example.com
+    /// The URL that clients use: `https://chat.example.com`
     url: String,
     /// Profile whose [target], [auth], [client] and [limits] hold: a path, or a built-in name
     #[arg(long, value_name = "PROFILE")]
