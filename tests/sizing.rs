@@ -29,6 +29,7 @@ duration = "500ms"
 clients = "100%"
 [client]
 watchdog = "3s"
+lateness_bound = "2s"
 "#;
 
 fn profile() -> Profile {

@@ -26,7 +26,7 @@ use crate::profile::{AuthMode, Profile};
 pub(super) struct ProbeArgs {
     /// The URL that clients use: `https://chat.example.com`
     url: String,
-    /// Profile whose [target], [auth], [client] and [limits] hold: a path, or a built-in name
+    /// Profile whose `[target]`, `[auth]`, `[client]` and `[limits]` hold: a path, or a built-in name
     #[arg(long, value_name = "PROFILE")]
     profile: Option<String>,
     /// Change one key of the profile: --set target.ca_file=ca.pem (may be repeated)

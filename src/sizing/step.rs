@@ -53,7 +53,7 @@ impl Step {
         profile.stops.clear();
         // A burst that chance makes is no higher load: what is searched for is the rate.
         profile.traffic.arrivals = Arrivals::Even;
-        profile.drain.deadline = profile.drain.deadline.min(DRAIN);
+        profile.drain.deadline = profile.drain.deadline.min(DRAIN.max(profile.client.lateness_bound * 2));
         profile.objectives = self.objectives(base);
         profile
     }
@@ -158,7 +158,8 @@ const SEATS_USED: f64 = 0.9;
 /// Behind a ramp that was the measurement itself.
 const SETTLE: Duration = Duration::from_secs(3);
 
-/// A step's drain is no longer than this: what has not come by then has missed its objective anyway.
+/// A step's drain is no longer than this, or than a drain must be: what has not come by then has missed its objective
+/// anyway.
 const DRAIN: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
@@ -184,7 +185,13 @@ mod tests {
         assert!((Load::of(&deliveries).deliveries - 700.0).abs() < 1.0, "{:?}", Load::of(&deliveries));
         for profile in [connections, handshakes, deliveries] {
             assert_eq!((profile.target.embedded.pods, profile.faults.len()), (2, 0));
-            assert!(crate::profile::parse(&profile.to_toml(), "step.toml", &[]).is_ok(), "{}", profile.name);
+            let parsed = crate::profile::parse(&profile.to_toml(), "step.toml", &[]);
+            assert!(
+                parsed.is_ok(),
+                "{}: {}",
+                profile.name,
+                parsed.err().map(|error| error.to_string()).unwrap_or_default()
+            );
         }
     }
 
