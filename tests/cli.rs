@@ -69,9 +69,9 @@ fn the_help_of_run_lists_the_built_in_profiles_and_fits_a_page() {
 
 #[test]
 fn an_unknown_option_is_a_usage_error() {
-    let said = wavesoak(&["run", "smoke", "--allow-exec"]);
+    let said = wavesoak(&["run", "smoke", "--allow-anything"]);
     assert_eq!((said.code, said.stdout.as_str()), (2, ""));
-    assert!(said.stderr.contains("--allow-exec"), "{}", said.stderr);
+    assert!(said.stderr.contains("--allow-anything"), "{}", said.stderr);
 }
 
 #[test]
@@ -372,4 +372,43 @@ fn a_run_that_is_killed_leaves_a_store_of_positions_that_loads() {
     let others = Layout { run: uuid::Uuid::nil(), clients: 20 };
     let image = store::load(&directory.join(store::FILE), &others).expect("a file");
     assert_eq!((image.state, image.broken), (None, 2));
+}
+
+#[test]
+fn the_example_profiles_for_deployments_are_good_and_say_what_they_would_cost() {
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
+    for (name, rooms) in [
+        ("staging.toml", "rooms made            12, with 120 joins"),
+        ("observe.toml", "deliveries            not known: others publish"),
+    ] {
+        let path = deploy.join(name).to_string_lossy().into_owned();
+        let said = wavesoak(&["profile", "check", &path]);
+        assert_eq!((said.code, said.stderr.as_str()), (0, ""), "{name}");
+        let cost = wavesoak(&["run", &path, "--dry-run"]);
+        assert_eq!(cost.code, 0, "{name}: {}", cost.stderr);
+        assert!(cost.stdout.contains(rooms), "{name}: {}", cost.stdout);
+    }
+}
+
+#[test]
+fn a_cleanup_says_what_it_would_go_by() {
+    let place = tempfile::tempdir().expect("a place");
+    let path = profile(place.path(), PHASE);
+    let cleanup = |more: &[&str]| wavesoak(&[&["cleanup", path.as_str()], more].concat());
+    let target = ["--target", "http://127.0.0.1:9"];
+    for (more, words) in [
+        (&[][..], "the embedded target ends with its rooms"),
+        (&target[..], "population.kept_rooms"),
+        (&[&target[..], &["--set", "population.rooms=x.csv"]].concat()[..], "nothing is ever made"),
+        (&["--target", "http://192.0.2.7"][..], "--confirm-target"),
+    ] {
+        let said = cleanup(more);
+        assert_eq!((said.code, said.stdout.as_str()), (2, ""), "{more:?}");
+        assert!(said.stderr.contains(words), "{more:?}: {}", said.stderr);
+    }
+    let kept = format!("population.kept_rooms={}", place.path().join("kept").display());
+    let looked = cleanup(&[&target[..], &["--set", &kept, "--dry-run"]].concat());
+    assert_eq!(looked.code, 0, "{}", looked.stderr);
+    assert!(looked.stdout.contains("remembers no such rooms of this target"), "{}", looked.stdout);
+    assert!(!place.path().join("kept").exists(), "a look makes no file");
 }

@@ -15,7 +15,7 @@ use std::thread;
 use tempfile::TempDir;
 use wavesoak::profile;
 use wavesoak::report::Summary;
-use wavesoak::report::run::{ProgressView, RunError, RunObserver, RunOptions, RunOutcome};
+use wavesoak::report::run::{HookOptions, ProgressView, RunError, RunObserver, RunOptions, RunOutcome};
 use wavesoak::target::Config;
 use wavesoak::target::process::{Embedded, SpawnOptions};
 use wavesoak::worker::coordinator;
@@ -87,6 +87,7 @@ impl Run {
         let options = RunOptions {
             out: place.to_owned(),
             shared: false,
+            hooks: HookOptions::default(),
             exe: PathBuf::from(EXE),
             cleanup: false,
             profile_toml: loaded.profile.to_toml(),
@@ -388,4 +389,80 @@ impl Drop for Deployment {
             let _ = thread.join();
         }
     }
+}
+
+/// Somebody without pongs, two who sign in twice, one whom no event reaches: each says so in the pods' log.
+const LOGGED: &str = r#"
+[[fault]]
+kind = "no-pongs"
+at = "1500ms"
+clients = [4]
+[[fault]]
+kind = "same-token"
+at = "2s"
+clients = [7, 8]
+[[fault]]
+kind = "deaf"
+at = "2s"
+duration = "3s"
+clients = [2]
+[[fault]]
+kind = "reset"
+at = "3s"
+clients = [11, 12, 13]
+"#;
+
+#[test]
+fn the_reasons_in_the_servers_log_are_held_against_what_clients_saw() {
+    let place = tempfile::tempdir().expect("a place");
+    let path = place.path().join("pods.log");
+    fs::write(&path, "{\"event\":\"ws.fanout_failed\"}\nof another day\n").expect("written");
+    let text =
+        SMALL.replace("[target.embedded]", &format!("[target]\nlog_file = {path:?}\n[target.embedded]"));
+    let run = Run::of(&format!("{text}{LOGGED}"));
+    let server = &run.summary().server;
+    let log = server.log.as_ref().expect("a log is read");
+    let seen = |reason: &str| {
+        let seen = log.disconnects.get(reason).into_iter().flatten();
+        seen.map(|(seen, count)| (seen.as_str(), *count)).collect::<Vec<_>>()
+    };
+    assert_eq!(seen("ping_timeout"), [("ping_timeout", 1)], "{log:?}");
+    assert_eq!(seen("duplicate_connection"), [("duplicate_connection", 2)], "{log:?}");
+    let gone = log.disconnects.get("client_gone").expect("they leave");
+    assert_eq!(gone.get("reset"), Some(&3), "{log:?}");
+    assert_eq!((log.not_understood, log.other, log.unseen_reasons), (0, 0, 0), "{log:?}");
+    // Each of them, and those who signed in twice with two tokens' worth of somebody else.
+    let written = fs::read_to_string(&path).expect("a log").lines().count() as u64;
+    assert_eq!(log.lines, written - 2, "what was there before is not of this run");
+    assert!(log.fanout_failed_total() > 0, "{log:?}");
+    assert_eq!(Some(log.fanout_failed_total()), server.fanout_failed, "as the target itself knows");
+    let findings =
+        run.files().into_iter().find(|(path, _)| path.ends_with("findings.jsonl")).expect("findings").1;
+    let told = findings.lines().filter(|line| line.contains("\"kind\":\"fanout_failed\"")).count() as u64;
+    assert_eq!(told, log.fanout_failed_total());
+    assert!(findings.contains("\"server_name\":\"pod-"), "{findings}");
+}
+
+#[test]
+fn a_log_that_cannot_be_read_is_refused_before_anybody_starts() {
+    let place = tempfile::tempdir().expect("a place");
+    let log = format!("[target]\nlog_file = {:?}\n[target.embedded]", place.path());
+    let run = Run::of(&SMALL.replace("[target.embedded]", &log));
+    let refusal = run.refusal();
+    assert!(refusal.contains("pods") || refusal.contains("log"), "{refusal}");
+}
+
+#[test]
+fn connections_that_the_gauge_never_lets_go_of_are_leaked_and_a_clean_run_leaks_none() {
+    let scraped =
+        SMALL.replace("[target.embedded]", "[target]\nscrape_interval = \"500ms\"\n[target.embedded]");
+    let run = Run::of(&scraped);
+    let server = &run.summary().server;
+    assert_eq!((server.connections_unstable, server.connections_leaked), (Some(0), Some(0)), "{server:?}");
+    let leak = "[[fault]]\nkind = \"metrics\"\nat = \"2s\"\nshow = \"leak\"\n\
+                [[fault]]\nkind = \"reset\"\nat = \"3s\"\nshare = \"50%\"\n";
+    let run = Run::of(&format!("{scraped}{leak}"));
+    let summary = run.summary();
+    assert_eq!(summary.server.connections_leaked, Some(10 + 20), "who was reset, and who left in the end");
+    assert!(summary.remarks.join(" ").contains("connections_leaked"), "{:?}", summary.remarks);
 }

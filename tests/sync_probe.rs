@@ -341,6 +341,7 @@ fn config(kinds: Vec<PlantedKind>) -> Config {
         ping_misses: 2,
         token_lifetime: Duration::from_secs(3600),
         password_grant: false,
+        session_drop_after: None,
         send_queue: 256,
         send_limit: None,
         retention: 10_000,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::plan::{Plan, Shard};
-use crate::profile::{PAYLOAD_MAX, Payload, Profile, TrafficMode, TrafficStart};
+use crate::profile::{Fault, FaultKind, PAYLOAD_MAX, Payload, Profile, TrafficMode, TrafficStart};
 
 /// The load of a run at its busiest, a second.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,14 +35,14 @@ pub(super) struct Cost {
     pub drain_s_max: f64,
     /// Publishes by the timetable.
     pub publishes: Count,
-    /// Publishes × members that are there.
-    pub deliveries: Count,
+    /// Publishes × members that are there; null: others publish.
+    pub deliveries: Option<Count>,
     /// Rows that stay in the store: publishes, one marker and one fence a room.
     pub stored_rows: Count,
     /// Bytes from harness to target, headers by estimate.
     pub bytes_sent: Count,
-    /// Bytes from target to harness, envelopes by estimate.
-    pub bytes_received: Count,
+    /// Bytes from target to harness, envelopes by estimate; null: others publish.
+    pub bytes_received: Option<Count>,
     /// Commands run on the deployment.
     pub commands: u64,
 }
@@ -90,8 +90,10 @@ impl Cost {
         let clients = u64::from(plan.population.clients());
         let rooms = u64::from(plan.population.rooms());
         let given = profile.population.rooms.is_some();
+        // What others publish, nobody knows.
+        let known = profile.traffic.mode == TrafficMode::Publish;
         // One marker and one fence a room; who only listens leaves nothing.
-        let marks = if profile.traffic.mode == TrafficMode::Observe { 0 } else { 2 * rooms };
+        let marks = if known { 2 * rooms } else { 0 };
         let publishes = publishes(&plan);
         let content = mean_content(profile.traffic.payload);
         let deliveries = deliveries(profile, &plan);
@@ -105,13 +107,20 @@ impl Cost {
             duration_s: plan.timeline.end().as_secs_f64(),
             drain_s_max: profile.drain.deadline.as_secs_f64(),
             publishes,
-            deliveries: scaled(deliveries),
+            deliveries: known.then(|| scaled(deliveries)),
             stored_rows: Count { count: publishes.count + marks, ..publishes },
             bytes_sent: scaled(publishes.count as f64 * (content + REQUEST_BYTES)),
-            bytes_received: scaled(deliveries * (content + ENVELOPE_BYTES)),
-            // Profiles cannot run commands yet, so that none are.
-            commands: 0,
+            bytes_received: known.then(|| scaled(deliveries * (content + ENVELOPE_BYTES))),
+            commands: profile.faults.iter().map(commands).sum(),
         }
+    }
+}
+
+/// Commands of one fault, with what takes them back.
+fn commands(fault: &Fault) -> u64 {
+    match &fault.kind {
+        FaultKind::Exec(exec) => 1 + u64::from(!exec.undo.is_empty()),
+        _ => 0,
     }
 }
 
@@ -194,7 +203,7 @@ mod tests {
         // 5 s at half of 50/s, 20 s at 50/s.
         assert!(cost.publishes.exact && cost.publishes.count.abs_diff(1_125) <= 8, "{:?}", cost.publishes);
         // 25 members; half of them in the mean while the ramp lasts: 125 × 12.5 + 1,000 × 25.
-        assert_eq!(cost.deliveries, Count { count: 26_563, exact: false });
+        assert_eq!(cost.deliveries, Some(Count { count: 26_563, exact: false }));
         assert_eq!(cost.stored_rows.count, cost.publishes.count + 16);
     }
 
@@ -202,7 +211,7 @@ mod tests {
     fn nothing_is_published_before_everybody_is_live_where_that_is_asked_for() {
         let mut profile = sample::profile();
         profile.traffic.start = TrafficStart::AllLive;
-        assert_eq!(Cost::of(&profile).deliveries.count, 25_000);
+        assert_eq!(Cost::of(&profile).deliveries.map(|cost| cost.count), Some(25_000));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::exit::{Exit, Failure};
 use super::output;
 use super::run::Format;
 use crate::driver::preflight::{Holding, Machine, hold};
-use crate::profile::{BalancerMode, Profile};
+use crate::profile::{BalancerMode, Fault, FaultKind, Profile};
 use crate::report::RunInfo;
 use crate::report::sheet::grouped;
 
@@ -22,8 +22,30 @@ struct Answer {
     target: String,
     cost: Cost,
     machine: Needs,
+    /// What would be run, with --allow-exec.
+    commands: Vec<Hook>,
     /// Target-side faults, which a run against a deployment does not plant.
     not_planted: Vec<String>,
+}
+
+/// A command of the profile.
+#[derive(Debug, Serialize)]
+struct Hook {
+    fault: String,
+    at_s: f64,
+    /// Program and arguments.
+    command: Vec<String>,
+    /// What takes it back; empty: nothing.
+    undo: Vec<String>,
+}
+
+impl Hook {
+    fn of(fault: &Fault) -> Option<Self> {
+        let FaultKind::Exec(exec) = &fault.kind else { return None };
+        let undo = if exec.undo.is_empty() { Vec::new() } else { exec.argv(&exec.undo) };
+        let (fault, at_s) = (fault.name.clone(), fault.at.as_secs_f64());
+        Some(Self { fault, at_s, command: exec.argv(&exec.command), undo })
+    }
 }
 
 /// What the run holds on this machine at its busiest.
@@ -76,6 +98,7 @@ impl Answer {
             target: RunInfo::target_of(profile),
             cost: Cost::of(profile),
             machine: Needs::of(profile),
+            commands: profile.faults.iter().filter_map(Hook::of).collect(),
             not_planted: not_planted.map(|fault| fault.name.clone()).collect(),
         }
     }
@@ -124,10 +147,11 @@ fn text(answer: &Answer) -> String {
     };
     row("rooms made", format!("{}, with {} joins{again}", grouped(cost.rooms), grouped(cost.joins)));
     row("publishes", count(cost.publishes));
-    row("deliveries", count(cost.deliveries));
+    let unknown = || "not known: others publish".to_owned();
+    row("deliveries", cost.deliveries.map_or_else(unknown, count));
     row("stored rows", count(cost.stored_rows));
     row("bytes sent", mebibytes(cost.bytes_sent.count));
-    row("bytes received", mebibytes(cost.bytes_received.count));
+    row("bytes received", cost.bytes_received.map_or_else(unknown, |bytes| mebibytes(bytes.count)));
     row("commands run", grouped(cost.commands));
     let descriptors: Vec<String> =
         machine.descriptors.iter().map(|one| format!("{} {}", one.process, grouped(one.count))).collect();
@@ -136,6 +160,9 @@ fn text(answer: &Answer) -> String {
     row("ports", format!("{} of {}", grouped(machine.ports), grouped(machine.ports_limit)));
     let available = machine.memory_bytes_available.map_or_else(|| "unknown".to_owned(), mebibytes);
     row("memory", format!("{} of {available} available", mebibytes(machine.memory_bytes)));
+    for Hook { fault, at_s, command, undo } in &answer.commands {
+        row("  command", format!("{fault}, at {at_s} s: {command:?}; undo: {undo:?}"));
+    }
     if !answer.not_planted.is_empty() {
         row("faults not planted", answer.not_planted.join(", "));
     }

@@ -11,7 +11,7 @@ use super::exit::{Exit, Failure};
 use super::progress::Progress;
 use super::{dry_run, output, rails};
 use crate::profile::Profile;
-use crate::report::run::{RunError, RunOptions, RunOutcome};
+use crate::report::run::{HookOptions, RunError, RunOptions, RunOutcome};
 use crate::report::terminal;
 use crate::worker::coordinator;
 
@@ -33,6 +33,9 @@ pub(super) struct RunArgs {
     /// Run although other people are connected to the target
     #[arg(long)]
     shared: bool,
+    /// Run the commands of the profile (faults of kind exec), and what takes them back
+    #[arg(long)]
+    allow_exec: bool,
     /// Put the rooms away at the end that the run made (or used again) on a deployment
     #[arg(long)]
     cleanup: bool,
@@ -98,6 +101,7 @@ fn drive(profile: Profile, args: &RunArgs) -> Result<RunOutcome, Failure> {
         out: args.out.clone(),
         shared: args.shared,
         exe,
+        hooks: HookOptions { allowed: args.allow_exec, journals: coordinator::journals() },
         cleanup: args.cleanup,
         profile_toml: profile.to_toml(),
     };
@@ -180,7 +184,8 @@ Examples:
 Against a deployment (a host that is not this machine):
   The host must be confirmed with --confirm-target HOST, or be listed in the profile file under
   target.allow. [limits] of the profile are enforced: 500 clients, 50 connects/s, 5 logins/s,
-  50 publishes/s and 5,000 deliveries/s, raised only in the profile file. Faults of the target's
+  50 publishes/s and 5,000 deliveries/s, raised only in the profile file. Commands of the profile
+  (kind = \"exec\") run only with --allow-exec; --dry-run lists them. Faults of the target's
   side (pod-kill, idle-timeout …) are not planted, and listed as such. A target on which more
   than 50 other connections are open is refused, unless --shared.
 

@@ -35,6 +35,8 @@ pub struct Collected {
     pub served_by: ServedBy,
     /// What was planted.
     pub faults: Vec<FaultRecord>,
+    /// Commands that were run, in order.
+    pub hooks: Vec<HookRecord>,
     /// The harness itself.
     pub harness: Harness,
     /// Who was live at the end of each phase that held its number of clients; in the order of the phases.
@@ -42,8 +44,110 @@ pub struct Collected {
     /// Lives of connections, upgrade to end, that ended without a close frame (FIN, reset, silence) and outside
     /// what the harness planted itself.
     pub lifetimes: Distribution,
+    /// Upgrades, and those lost to a missing session.
+    pub stickiness: Stickiness,
     /// Things seen that are no delivery: frames skipped, sync troubles, hello without or with a wrong tenant.
     pub oddities: BTreeMap<&'static str, u64>,
+}
+
+/// `stickiness` of the summary: upgrades, and what became of them for want of a session on their pod.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Stickiness {
+    /// Streams that said hello.
+    pub upgrades: u64,
+    /// Of these: lost to a missing session; `None`: it cannot be told.
+    pub upgrades_lost: Option<u64>,
+    /// The same, as a share of the upgrades.
+    pub share: Option<f64>,
+    /// What that is inferred from; `None`: there were no upgrades.
+    pub inferred_from: Option<Evidence>,
+    /// Upgrades that reached another pod than the sync before them; `None`: the deployment does not tell.
+    pub moved: Option<u64>,
+    /// Connections that the other side ended within seconds of hello, for no reason that has a name.
+    pub short_lived: u64,
+    /// Not judged: ended while a fault was under way, or still young at the end.
+    pub unjudged: u64,
+    /// Upgrades with a token that was refreshed since the last one that stayed.
+    pub after_refresh: Part,
+    /// All others.
+    pub otherwise: Part,
+}
+
+/// A part of the upgrades.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// How many.
+    pub upgrades: u64,
+    /// Of these: lost; `None`: it cannot be told.
+    pub lost: Option<u64>,
+}
+
+/// What a missing session is inferred from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Evidence {
+    /// The pods that answered, as the deployment tells them.
+    Pods,
+    /// Lives of connections that are nearly equal.
+    Lifetimes,
+    /// Some upgrades by pods, the others by lives.
+    PodsAndLifetimes,
+}
+
+/// `server.log` of the summary: what the server's own log says, held against what clients saw.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerLog {
+    /// Lines that were read.
+    pub lines: u64,
+    /// Of these: no JSON object, without a name of an event, or too long.
+    pub not_understood: u64,
+    /// Of these: about other events.
+    pub other: u64,
+    /// `ws.connect`
+    pub connects: u64,
+    /// `ws.disconnect`: reasons, and for each what the client saw of that end; "open": nothing, "unknown": no client of
+    /// ours.
+    pub disconnects: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Of these: `ping_timeout` and `duplicate_connection` of which the client saw something else.
+    pub unseen_reasons: u64,
+    /// `ws.fanout_failed`, by pod.
+    pub fanout_failed: BTreeMap<String, u64>,
+}
+
+impl ServerLog {
+    /// `ws.fanout_failed` of all pods.
+    pub fn fanout_failed_total(&self) -> u64 {
+        self.fanout_failed.values().sum()
+    }
+}
+
+/// One of `hooks` of the summary: a command of a fault of kind `exec`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HookRecord {
+    /// Name of the fault.
+    pub fault: String,
+    /// It takes back what another one did.
+    pub undo: bool,
+    /// How it ended.
+    pub end: HookEnd,
+    /// Its exit status; `None`: it has none.
+    pub exit: Option<i32>,
+    /// How long it took.
+    pub took_s: f64,
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HookEnd {
+    /// With exit status 0.
+    Done,
+    /// With another one, or by a signal.
+    Failed,
+    /// It took too long and was killed.
+    TimedOut,
+    /// It did not start.
+    NotStarted,
 }
 
 /// `clients` of the summary.
@@ -337,7 +441,8 @@ pub struct Tokens {
     pub rejected: u64,
 }
 
-/// `served_by` of the summary: which pods the streams were on, as hello says, and from where they were reached.
+/// `served_by` of the summary: which pods the streams were on, as header, cookie or hello says, and from where they were
+/// reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServedBy {
     /// Those that were met.
@@ -351,7 +456,7 @@ pub struct ServedBy {
 /// One pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pod {
-    /// `hello.server_name`; null: all that do not say.
+    /// What the header or the cookie of the upgrade said, else `hello.server_name`; null: all of which nothing tells.
     pub server_name: Option<String>,
     /// Hellos that it said.
     pub connections: u64,
@@ -383,10 +488,17 @@ pub struct Server {
     pub dropped_is_lower_bound: bool,
     /// `scaiwave_ws_connections`, by what it stands for.
     pub ws_connections: WsConnections,
+    /// Looks at which `scaiwave_ws_connections` was off, by more than 1 % of the live clients, for the second time running
+    /// or more, while nothing was planned to change; `None`: it was never compared.
+    pub connections_unstable: Option<u64>,
+    /// Connections that the gauge still showed when all clients had long gone, beyond those before; `None`: not known.
+    pub connections_leaked: Option<u64>,
     /// Log lines `ws.fanout_failed`; `None`: no log seen.
     pub fanout_failed: Option<u64>,
     /// Documented metrics that a scrape lacked.
     pub not_exposed: Vec<String>,
+    /// What the server's own log says; `None`: none is read.
+    pub log: Option<ServerLog>,
     /// Scrapes that failed.
     pub scrape_failures: u64,
     /// Pods that are scraped; `partial` when it is one endpoint behind a balancer.

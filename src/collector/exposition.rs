@@ -1,5 +1,11 @@
 //! Prometheus text, as far as it is looked at: what a page says of one metric, all its label sets together.
 //!
+//! It is read here and by no crate: `prometheus-parse` (and `prometheus-scrape`, from which it comes) counts what it cannot
+//! read, `NaN` and braces in labels among it, as zero and takes megabytes for a page of bytes, `openmetrics-parser` is
+//! LGPL and refuses a whole page for one odd line of somebody else's metric, and the others (`openmetrics`,
+//! `nom-openmetrics`, `prom_text_format_parser`) are first versions that check nothing or are kept no more. Two sums of a
+//! page need none of what they build.
+//!
 //! A page comes from a server and may be anything. It is read line by line and nothing of it is kept. What cannot be
 //! right is not known: a sample of the metric that cannot be read, or that is negative, not finite or too large, makes the
 //! whole sum unknown, and never zero.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use super::audit::Item;
 use super::collected::Finding;
 use super::ledger::Missed;
+use super::server_log::Word;
+use super::stickiness::Lost;
 use crate::plan::Population;
 use crate::time::Timestamp;
 use crate::wire::Position;
@@ -110,6 +112,23 @@ impl Findings {
         let mut line = self.line(now, kind, client, people);
         line.room_id = self.room(room);
         (line.n, line.position) = (n, position);
+        self.add(line);
+    }
+
+    /// An upgrade that was lost to a missing session, by the pods that answered.
+    pub(super) fn upgrade_lost(&mut self, now: Timestamp, client: u32, lost: Lost, people: &Population) {
+        let kind = if lost.after_refresh { "upgrade_lost_after_refresh" } else { "upgrade_lost" };
+        let mut line = self.line(now, kind, client, people);
+        line.connected_ns = Some(lost.hello.as_nanos());
+        line.disconnected_ns = Some(now.as_nanos());
+        self.add(line);
+    }
+
+    /// Something that the server's log says of a client.
+    pub(super) fn logged(&mut self, now: Timestamp, word: Word, people: &Population) {
+        let mut line = self.line(now, word.kind, word.client, people);
+        line.session_id = Some(word.session.into());
+        line.server_name = word.pod.map(String::from);
         self.add(line);
     }
 

@@ -10,7 +10,9 @@ pub mod ledger;
 pub mod observed;
 mod pods;
 mod rows;
+mod server_log;
 pub mod servers;
+mod stickiness;
 mod strain;
 
 use std::collections::BTreeMap;
@@ -25,11 +27,14 @@ use ledger::{First, Ledger, Missed, Rules, Sighting, Word};
 use observed::{Observed, Survey};
 use pods::Pods;
 use rows::Before;
+use server_log::LogReader;
 use servers::Servers;
+use stickiness::Sessions;
 use strain::StrainLog;
 
 pub use findings::Names;
 pub use rows::RowContext;
+pub use server_log::LogPiece;
 
 use crate::generator::{Ended, Outcome};
 use crate::plan::Plan;
@@ -52,6 +57,9 @@ pub struct Collector {
     pub servers: Servers,
     /// Look-ups of what was missed.
     pub auditor: Auditor,
+    sessions: Sessions,
+    /// `None`: no log of the server is read.
+    log: Option<LogReader>,
     pods: Pods,
     latency: Latency,
     publishes: Vec<Publishes>,
@@ -84,6 +92,8 @@ impl Collector {
             connections: Connections::new(people.clients(), people.tenants()),
             servers,
             auditor: Auditor::new(&profile.audit, run.to_owned()),
+            sessions: Sessions::new(people.clients()),
+            log: profile.target.log_file.as_ref().map(|_| LogReader::new(people.clients())),
             pods: Pods::new(people.clients()),
             latency: Latency::new(people.tenants() as usize),
             publishes: vec![Publishes::default(); people.tenants() as usize],
@@ -173,6 +183,12 @@ impl Collector {
                 self.pods.observe(client, fact);
                 let strained = self.strain.was_late(now);
                 self.connections.observe(now, client, fact, strained, &mut self.latency);
+                if let Some(log) = &mut self.log {
+                    log.observe(client, fact);
+                }
+                if let Some(lost) = self.sessions.observe(now, client, fact) {
+                    self.findings.upgrade_lost(now, client, lost, &self.people);
+                }
                 match &mut self.listening {
                     Some((observed, _)) => observed.observe(now, client, fact),
                     None => self.ledger.observe(now, client, fact, first_n, leaves_at),
@@ -211,6 +227,19 @@ impl Collector {
                 self.findings.about_client(now, "evicted", client, &self.people);
             }
             _ => {}
+        }
+    }
+
+    /// A planted fault that ends connections begins, or none is under way any more.
+    pub fn disturbed(&mut self, now: Timestamp, in_force: bool) {
+        self.sessions.disturb(now, in_force);
+    }
+
+    /// A piece of the server's own log; `over`: everybody leaves, which is not observed any more.
+    pub fn logged(&mut self, now: Timestamp, piece: &LogPiece, over: bool) {
+        let words = self.log.as_mut().map_or_else(Vec::new, |log| log.read(now, piece, over));
+        for word in words {
+            self.findings.logged(now, word, &self.people);
         }
     }
 
@@ -492,10 +521,15 @@ impl Collector {
         if self.auditor.refused > 0 {
             harness.refused.insert("audit_queue", self.auditor.refused);
         }
-        if self.pods.refused > 0 {
-            harness.refused.insert("pods_told_apart", self.pods.refused);
+        if self.sessions.pods_refused > 0 {
+            harness.refused.insert("pods_that_answer", self.sessions.pods_refused);
         }
-        let server = self.servers.collected();
+        let mut server = self.servers.collected();
+        server.log = self.log.as_ref().map(LogReader::collected);
+        server.fanout_failed = server.log.as_ref().map(collected::ServerLog::fanout_failed_total);
+        if self.pods.refused > 0 {
+            harness.refused.insert("served_by_told_apart", self.pods.refused);
+        }
         let scraped = if server.partial { 0 } else { server.endpoints };
         let mut oddities = self.oddities.clone();
         if self.connections.offline_attempts > 0 {
@@ -519,6 +553,7 @@ impl Collector {
             harness,
             oddities,
             lifetimes: self.connections.lifetimes.clone(),
+            stickiness: self.sessions.collected(now),
             ..Collected::default()
         }
     }

@@ -1,5 +1,5 @@
-//! Which pod served whom, as the pods say of themselves (`hello.server_name`), and from which address of this machine it was
-//! reached: a balancer that sticks by source address sends all clients of one load generator to one pod, and what a run
+//! Which pod served whom, as a header or a cookie of the upgrade names it where the profile says which, else as the pods say
+//! of themselves (`hello.server_name`); and from which address of this machine it was reached: a balancer that sticks by source address sends all clients of one load generator to one pod, and what a run
 //! then measures is that pod.
 
 use std::collections::BTreeMap;
@@ -27,6 +27,8 @@ struct Client {
     pod: Option<u16>,
     /// The address of the connection that is open, or is being opened.
     from: Option<u16>,
+    /// What the answer to the upgrade said, until hello comes.
+    said: Option<u16>,
 }
 
 #[derive(Debug, Default)]
@@ -61,9 +63,14 @@ impl Pods {
             Observation::ConnectedFrom { address } => {
                 self.clients[client as usize].from = self.address(*address);
             }
+            Observation::ServedBy { stream: true, pod } => {
+                let said = pod.as_deref().and_then(|name| self.pod(Some(name)));
+                self.clients[client as usize].said = said;
+            }
             Observation::Hello { info, .. } => {
                 self.leave(client);
-                let pod = self.pod(info.server_name.as_deref());
+                let said = self.clients[client as usize].said.take();
+                let pod = said.or_else(|| self.pod(info.server_name.as_deref()));
                 self.enter(client, pod);
             }
             Observation::Disconnected { .. } => self.leave(client),
@@ -208,6 +215,21 @@ mod tests {
         let expected = [pod(None, 1, 1, 1), pod(Some("pod-1"), 3, 3, 2), pod(Some("pod-2"), 1, 1, 1)];
         assert_eq!((served.pods.as_slice(), served.known), (&expected[..], 2));
         assert_eq!((served.local_addresses[0].connections, served.local_addresses[0].pods), (5, 3));
+    }
+
+    #[test]
+    fn what_the_answer_to_the_upgrade_says_goes_before_what_hello_says() {
+        let mut bench = Bench::new();
+        for (client, said) in [(0, Some("10.0.0.7:8000")), (1, None)] {
+            let fact = Observation::ServedBy { stream: true, pod: said.map(Box::from) };
+            bench.0.observe(client, &fact);
+            bench.connects(client, 1, Some("chat"));
+        }
+        bench.0.observe(2, &Observation::ServedBy { stream: false, pod: Some("another".into()) });
+        bench.connects(2, 1, Some("chat"));
+        let served = bench.0.collected(0).pods;
+        let names: Vec<_> = served.iter().map(|pod| (pod.server_name.as_deref(), pod.connections)).collect();
+        assert_eq!(names, [(Some("10.0.0.7:8000"), 1), (Some("chat"), 2)]);
     }
 
     #[test]

@@ -19,11 +19,16 @@ pub struct Servers {
     settled: bool,
     peak: Option<u64>,
     failures: u64,
+    stability: Stability,
+    /// All clients have left, and the pods had time to notice.
+    deserted: bool,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Endpoint {
     seen: bool,
+    /// The name that it came from has no such address any more.
+    gone: bool,
     up: bool,
     dropped: Option<Counter>,
     connections: Option<u64>,
@@ -43,6 +48,25 @@ impl Endpoint {
             (_, None) => {}
         }
         self.connections = connections;
+    }
+}
+
+/// How the gauge compares with the clients that are live.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stability {
+    compared: u64,
+    /// Looks that were off, one after the other, up to the last.
+    running: u64,
+    /// Of all looks: those that were off, as the one before them was.
+    unstable: u64,
+}
+
+impl Stability {
+    /// Seed: "should be stable in normal operation". Stable is (issue 4) within 1 %; one look may fall into a change.
+    fn look(&mut self, gauge: u64, live: u64) {
+        self.compared += 1;
+        self.running = if gauge.abs_diff(live) * 100 > live { self.running + 1 } else { 0 };
+        self.unstable += u64::from(self.running >= 2);
     }
 }
 
@@ -79,11 +103,54 @@ impl Servers {
     /// Nothing scraped yet.
     pub fn new(endpoints: usize, partial: bool) -> Self {
         let endpoints = vec![Endpoint::default(); endpoints];
-        Self { endpoints, partial, before: None, settled: false, peak: None, failures: 0 }
+        Self {
+            endpoints,
+            partial,
+            before: None,
+            settled: false,
+            peak: None,
+            failures: 0,
+            stability: Stability::default(),
+            deserted: false,
+        }
+    }
+
+    /// The name of an endpoint has this address, or has it no more. A new one counts from its first look.
+    pub fn there(&mut self, endpoint: usize, there: bool) {
+        if endpoint == self.endpoints.len() && there {
+            self.endpoints.push(Endpoint::default());
+        }
+        if let Some(place) = self.endpoints.get_mut(endpoint) {
+            place.gone = !there;
+            place.connections = place.connections.filter(|_| there);
+        }
+    }
+
+    /// The gauge against the clients that are live, after a round in quiet times; else a round that proves nothing.
+    /// Other people's connections come and go as they like: where there are any, nothing is compared.
+    pub fn compare(&mut self, live: u64, quiet: bool) {
+        let all_tell = self.endpoints.iter().all(|place| place.gone || place.connections.is_some());
+        match self.connections() {
+            Some(gauge) if quiet && all_tell && !self.partial && self.before == Some(0) => {
+                self.stability.look(gauge, live);
+            }
+            _ => self.stability.running = 0,
+        }
+    }
+
+    /// All clients have left, and the pods had time to notice: what the gauge shows beyond those before is leaked.
+    pub fn everybody_has_left(&mut self) {
+        self.deserted = true;
+    }
+
+    /// Whether a look at this endpoint ends a round.
+    pub fn ends_round(&self, endpoint: u32) -> bool {
+        self.endpoints.iter().rposition(|place| !place.gone) == Some(endpoint as usize)
     }
 
     /// What an endpoint said; `None`: it did not answer. Looks come in rounds, the endpoints in order.
     pub fn scraped(&mut self, endpoint: u32, text: Option<&str>) {
+        let ends_round = self.ends_round(endpoint);
         let Some(place) = self.endpoints.get_mut(endpoint as usize) else { return };
         match text {
             Some(page) => place.show(page),
@@ -94,7 +161,7 @@ impl Servers {
             }
         }
         // Before the last of a round, the sum would be of two moments.
-        if endpoint as usize + 1 < self.endpoints.len() {
+        if !ends_round {
             return;
         }
         let total = self.connections();
@@ -116,6 +183,12 @@ impl Servers {
         growth.reduce(u64::saturating_add)
     }
 
+    fn leaked(&self) -> Option<u64> {
+        let known = self.deserted && !self.partial && self.before == Some(0);
+        let all_tell = self.endpoints.iter().all(|place| place.gone || place.connections.is_some());
+        self.connections().filter(|_| known && all_tell)
+    }
+
     /// `server` of the summary.
     pub fn collected(&self) -> Server {
         let lacking = |which: usize| self.endpoints.iter().any(|place| place.seen && place.lacks[which]);
@@ -128,7 +201,10 @@ impl Servers {
             dropped_is_lower_bound: dropped.is_some()
                 && (reset || self.failures > 0 || self.partial || not_exposed[0].1),
             ws_connections: WsConnections { before: self.before, peak: self.peak, after: self.connections() },
+            connections_unstable: (self.stability.compared > 1).then_some(self.stability.unstable),
+            connections_leaked: self.leaked(),
             fanout_failed: None,
+            log: None,
             not_exposed: not_exposed
                 .iter()
                 .filter(|(_, lacks)| *lacks)
@@ -195,6 +271,69 @@ mod tests {
         servers.scraped(1, Some(&page));
         let server = servers.collected();
         assert_eq!((server.messages_dropped_total, server.dropped_is_lower_bound), (Some(3), true));
+    }
+
+    #[test]
+    fn a_gauge_that_is_off_for_the_second_time_running_is_unstable() {
+        let mut servers = Servers::new(2, false);
+        let mut look = |first: u64, second: u64, live: u64, quiet: bool| {
+            servers.scraped(0, Some(&text(0, &[first])));
+            servers.scraped(1, Some(&text(0, &[second])));
+            servers.compare(live, quiet);
+            servers.collected().connections_unstable
+        };
+        assert_eq!(look(0, 0, 0, false), None, "not compared");
+        assert_eq!(look(100, 100, 200, true), None, "one look cannot be two running");
+        assert_eq!(look(101, 101, 200, true), Some(0), "1 % is as it should be");
+        assert_eq!(look(101, 102, 200, true), Some(0), "a look may fall into a change");
+        assert_eq!(look(97, 100, 200, true), Some(1));
+        assert_eq!(look(97, 100, 200, false), Some(1), "not in a fault");
+        assert_eq!(look(97, 100, 200, true), Some(1), "which interrupts");
+        assert_eq!(look(97, 100, 200, true), Some(2));
+    }
+
+    #[test]
+    fn nothing_is_compared_that_is_not_all_there_is_or_not_all_ours() {
+        for (before, partial, page) in [(3, false, 100), (0, true, 100)] {
+            let mut servers = Servers::new(1, partial);
+            servers.scraped(0, Some(&text(0, &[before])));
+            for _ in 0..5 {
+                servers.scraped(0, Some(&text(0, &[page])));
+                servers.compare(50, true);
+            }
+            servers.everybody_has_left();
+            let server = servers.collected();
+            assert_eq!((server.connections_unstable, server.connections_leaked), (None, None));
+        }
+    }
+
+    #[test]
+    fn what_the_gauge_still_shows_when_everybody_has_left_is_leaked() {
+        let mut servers = Servers::new(1, false);
+        servers.scraped(0, Some(&text(0, &[])));
+        servers.scraped(0, Some(&text(0, &[30, 2])));
+        assert_eq!(servers.collected().connections_leaked, None, "they are still there");
+        servers.scraped(0, Some(&text(0, &[0, 2])));
+        servers.everybody_has_left();
+        assert_eq!(servers.collected().connections_leaked, Some(2));
+        servers.scraped(0, None);
+        assert_eq!(servers.collected().connections_leaked, None, "nobody has looked");
+    }
+
+    #[test]
+    fn pods_come_and_go_and_their_drops_stay() {
+        let mut servers = Servers::new(1, false);
+        servers.scraped(0, Some(&text(1, &[0])));
+        servers.there(1, true);
+        servers.scraped(0, Some(&text(3, &[5])));
+        servers.scraped(1, Some(&text(10, &[5])));
+        servers.scraped(1, Some(&text(14, &[5])));
+        servers.there(1, false);
+        servers.scraped(0, Some(&text(3, &[10])));
+        servers.there(7, false);
+        let server = servers.collected();
+        assert_eq!((server.messages_dropped_total, server.endpoints), (Some(6), 2));
+        assert_eq!(server.ws_connections, WsConnections { before: Some(0), peak: Some(10), after: Some(10) });
     }
 
     #[test]

@@ -16,6 +16,14 @@ impl Cookies {
         self.0.as_deref()
     }
 
+    /// The value of the cookie of this name.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.pairs()
+            .filter_map(|pair| pair.split_once('='))
+            .find(|(own, _)| *own == name)
+            .map(|(_, value)| value)
+    }
+
     /// Takes in the value of a `Set-Cookie` header.
     pub fn store(&mut self, set_cookie: &str) {
         let mut parts = set_cookie.split(';').map(str::trim);

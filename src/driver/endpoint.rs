@@ -105,6 +105,29 @@ impl Endpoint {
         Ok(())
     }
 
+    /// The same name at each of its addresses: endpoints of their own, which keep theirs for good. What is reached by a
+    /// proxy has no addresses that we know.
+    pub fn each(&self) -> Vec<(SocketAddr, Self)> {
+        let addresses = self.addresses.borrow();
+        let addresses = if self.route.has_proxy() { &[] } else { &addresses[..] };
+        let pinned = |&address| {
+            let pinned = Self {
+                authority: self.authority.clone(),
+                host: self.host.clone(),
+                port: self.port,
+                tls: self.tls,
+                prefix: self.prefix.clone(),
+                route: Rc::clone(&self.route),
+                addresses: RefCell::new(Rc::from([address])),
+                turn: Cell::new(0),
+                bad: RefCell::default(),
+                looked: Cell::new(None),
+            };
+            (address, pinned)
+        };
+        addresses.iter().map(pinned).collect()
+    }
+
     /// Opens a connection with TCP_NODELAY, and TLS around it if the URL says so. Of several addresses each connection
     /// begins with the next one; those that failed last time come last.
     ///
@@ -131,6 +154,11 @@ impl Endpoint {
             }
         }
         Err(last)
+    }
+
+    /// The way to it.
+    pub(super) fn route(&self) -> &Rc<Route> {
+        &self.route
     }
 
     /// A name whose look-up has grown old is looked up by whoever notices first; the others go on with what there is.
@@ -166,6 +194,11 @@ impl Endpoint {
     /// The path of the request line for `path`, which begins with a slash.
     pub fn path(&self, path: &str) -> String {
         format!("{}{path}", self.prefix)
+    }
+
+    /// It has been looked up, or is one address of a name for good.
+    pub fn has_address(&self) -> bool {
+        !self.addresses.borrow().is_empty()
     }
 
     /// Every address is this machine's own. False before [`Endpoint::resolve`].

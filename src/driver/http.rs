@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::endpoint::{Endpoint, is_local};
+use super::route::Route;
 use super::transport::Transport;
 use crate::secret::Secret;
 
@@ -106,6 +107,8 @@ pub struct Answer {
     pub body: Bytes,
     /// Its `Set-Cookie` headers.
     pub cookies: Vec<Box<str>>,
+    /// The pod that answered, if a header names it (`target.pod_header`).
+    pub pod: Option<Box<str>>,
     /// All of its headers.
     pub headers: HeaderMap,
 }
@@ -165,6 +168,7 @@ pub enum TroubleKind {
 
 /// A keep-alive connection on which one exchange at a time is made.
 pub struct Connection {
+    route: Rc<Route>,
     sender: SendRequest<Full<Bytes>>,
     driver: Pin<Box<http1::Connection<TokioIo<Transport>, Full<Bytes>>>>,
     ended: bool,
@@ -183,7 +187,7 @@ impl Connection {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| Trouble::new(TroubleKind::NotWritten, error))?;
-        Ok(Self { sender, driver: Box::pin(driver), ended: false })
+        Ok(Self { route: Rc::clone(endpoint.route()), sender, driver: Box::pin(driver), ended: false })
     }
 
     /// Waits until a request can be sent; `false`: the server has closed the connection meanwhile.
@@ -202,13 +206,14 @@ impl Connection {
     /// Sends one request and reads the whole answer; must be ready.
     async fn exchange(&mut self, request: Request<Full<Bytes>>, limit: usize) -> Result<Answer, Trouble> {
         let sent = self.sender.try_send_request(request);
+        let route = Rc::clone(&self.route);
         let mut answer = pin!(async {
             let response = sent.await.map_err(|refused| {
                 let unsent = refused.message().is_some();
                 let kind = if unsent { TroubleKind::NotWritten } else { TroubleKind::Broken };
                 Trouble::new(kind, refused.error())
             })?;
-            collect(response, limit).await
+            collect(response, limit, &route).await
         });
         poll_fn(|cx| {
             // The connection and the answer feed each other: a second turn spares most exchanges a wake-up.
@@ -313,15 +318,17 @@ fn bearer(token: &Secret) -> Result<HeaderValue, Trouble> {
     Ok(value)
 }
 
-async fn collect(response: Response<Incoming>, limit: usize) -> Result<Answer, Trouble> {
+async fn collect(response: Response<Incoming>, limit: usize, route: &Route) -> Result<Answer, Trouble> {
     let (head, body) = response.into_parts();
+    let pod = route.pod(&head.headers);
     let cookies = head.headers.get_all(SET_COOKIE).iter().filter_map(|value| value.to_str().ok());
     let cookies = cookies.take(16).map(Box::from).collect();
     let body = Limited::new(body, limit).collect().await.map_err(|error| {
         let too_large = error.is::<http_body_util::LengthLimitError>();
         Trouble::new(if too_large { TroubleKind::TooLarge } else { TroubleKind::Broken }, error)
     })?;
-    Ok(Answer { status: head.status.as_u16(), body: body.to_bytes(), cookies, headers: head.headers })
+    let (status, headers) = (head.status.as_u16(), head.headers);
+    Ok(Answer { status, body: body.to_bytes(), cookies, pod, headers })
 }
 
 #[cfg(test)]

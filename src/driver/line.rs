@@ -16,6 +16,26 @@ use super::endpoint::Endpoint;
 use super::http::{Call, Trouble};
 use super::strain::Probe;
 use super::tokens::Tokens;
+use crate::profile::Target;
+
+/// How an answer tells which pod gave it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamesPods {
+    /// By a header; the answers themselves bring what it says.
+    pub by_header: bool,
+    /// By the value of this cookie.
+    pub by_cookie: Option<Box<str>>,
+}
+
+impl NamesPods {
+    /// As the profile's `[target]` says.
+    pub fn of(target: &Target) -> Self {
+        Self {
+            by_header: target.pod_header.is_some(),
+            by_cookie: target.pod_cookie.as_deref().map(Box::from),
+        }
+    }
+}
 
 /// The way to the target, for clients, publishers and audit alike.
 pub struct Line {
@@ -31,6 +51,8 @@ pub struct Line {
     pub probe: Rc<Probe>,
     /// The cookies of each identity.
     pub cookies: RefCell<Vec<Cookies>>,
+    /// How an answer tells which pod gave it.
+    pub names_pods: NamesPods,
     /// What all streams are read into, one after the other.
     pub read_buffer: RefCell<Vec<u8>>,
     /// Time from the first byte out to the upgrade.
@@ -69,6 +91,17 @@ impl Line {
     /// The `Cookie` header of an identity.
     pub fn cookie(&self, client: u32) -> Option<Box<str>> {
         self.cookies.borrow()[client as usize].header().map(Box::from)
+    }
+
+    /// The pod that has just answered an identity, whose cookies are kept already; `header` is what the answer's header
+    /// said. `None`: the profile names no way to tell.
+    pub fn pod(&self, client: u32, header: Option<Box<str>>) -> Option<Option<Box<str>>> {
+        let NamesPods { by_header, by_cookie } = &self.names_pods;
+        if header.is_some() || by_cookie.is_none() {
+            return by_header.then_some(header);
+        }
+        let cookies = self.cookies.borrow();
+        by_cookie.as_ref().map(|name| cookies[client as usize].value(name).map(Box::from))
     }
 
     /// Takes in the `Set-Cookie` headers of an answer to an identity.
@@ -114,6 +147,7 @@ mod tests {
             tokens: Rc::new(Tokens::new(clock, Source::Minted(minter), agent, life, 4)),
             probe: Rc::new(Probe::new(clock.now())),
             cookies: RefCell::new(vec![Cookies::default(); 4]),
+            names_pods: NamesPods::default(),
             read_buffer: RefCell::default(),
             connect_deadline: life,
             sync_deadline: life,

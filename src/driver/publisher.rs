@@ -219,6 +219,7 @@ mod tests {
             status,
             body: Bytes::copy_from_slice(body.as_bytes()),
             cookies: Vec::new(),
+            pod: None,
             headers: http::HeaderMap::new(),
         }
     }

@@ -33,6 +33,8 @@ pub struct Route {
     turn: Cell<usize>,
     proxy: Option<Proxy>,
     headers: HeaderMap,
+    /// The response header that names a pod.
+    pod_header: Option<HeaderName>,
 }
 
 /// Where CONNECT is said.
@@ -86,6 +88,7 @@ impl Route {
             turn: Cell::new(0),
             proxy: None,
             headers: HeaderMap::new(),
+            pod_header: None,
         }
     }
 
@@ -98,6 +101,9 @@ impl Route {
         let tls = if with_tls { Some(Arc::new(client_config(target)?)) } else { None };
         let known = target.resolve.iter().map(|text| KnownAddress::parse(text).ok_or_else(|| odd(text)));
         let from = target.local_addresses.iter().map(|text| text.parse().map_err(|_| odd(text)));
+        let pod_header = target.pod_header.as_ref();
+        let pod_header =
+            pod_header.map(|name| HeaderName::from_bytes(name.as_bytes()).map_err(|_| odd(name)));
         let proxy = target.proxy.as_ref().map(|url| Proxy::parse(url).ok_or_else(|| odd(url)));
         Ok(Self {
             tls,
@@ -107,6 +113,7 @@ impl Route {
             turn: Cell::new(0),
             proxy: proxy.transpose()?,
             headers: headers(&target.headers)?,
+            pod_header: pod_header.transpose()?,
         })
     }
 
@@ -118,6 +125,13 @@ impl Route {
     /// What every request says besides.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
+    }
+
+    /// The pod that these headers of an answer name. A proxy that tried several lists them, and the last one answered.
+    pub(super) fn pod(&self, headers: &HeaderMap) -> Option<Box<str>> {
+        let said = headers.get_all(self.pod_header.as_ref()?).iter().next_back()?.to_str().ok()?;
+        let name = said.rsplit(',').next().unwrap_or(said).trim();
+        (!name.is_empty()).then(|| name[..name.floor_char_boundary(POD_NAME_MAX)].into())
     }
 
     /// Whether the names that it is asked for can change their addresses.
@@ -196,6 +210,9 @@ impl Route {
         self.proxy.as_ref().map_or((host, port), |proxy| (&*proxy.host, proxy.port))
     }
 }
+
+/// What is read of a pod's name, in bytes.
+const POD_NAME_MAX: usize = 128;
 
 /// A line for people when the environment names a proxy and the profile none: other programs would use it.
 pub fn ignored_proxy(target: &Target) -> Option<String> {

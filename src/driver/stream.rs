@@ -55,6 +55,8 @@ pub struct Opened {
     pub stream: Stream,
     /// The `Set-Cookie` headers of the answer.
     pub cookies: Vec<Box<str>>,
+    /// The pod that answered, if a header names it.
+    pub pod: Option<Box<str>>,
 }
 
 impl Stream {
@@ -73,7 +75,7 @@ impl Stream {
         let request = request(endpoint, token, cookie, agent).map_err(|_| ConnectFailure::Local)?;
         let opened = timeout_at(deadline, async {
             let socket = endpoint.connect().await.map_err(|error| io_failure(&error))?;
-            upgrade(socket, request).await
+            upgrade(socket, request, endpoint.route()).await
         });
         let upgraded = opened.await.map_err(|_| ConnectFailure::Timeout)??;
         let stream = Self {
@@ -84,7 +86,7 @@ impl Stream {
             sealed: false,
             muted: false,
         };
-        Ok(Opened { stream, cookies: upgraded.cookies })
+        Ok(Opened { stream, cookies: upgraded.cookies, pod: upgraded.pod })
     }
 
     /// The address of this machine that it comes from.

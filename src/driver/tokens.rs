@@ -241,10 +241,8 @@ impl Tokens {
     /// Waits for the refreshes that nobody waits for any more, because whoever asked has left: an answer that is not
     /// taken in is a token that the next run cannot use. No longer than the deadline of a request.
     pub async fn finish(&self) {
-        let under_way = |identities: &[Identity]| -> Vec<Refreshing> {
-            identities.iter().filter_map(|identity| identity.refreshing.clone()).collect()
-        };
-        let under_way = under_way(&self.identities.borrow());
+        let under_way: Vec<Refreshing> =
+            self.identities.borrow().iter().filter_map(|identity| identity.refreshing.clone()).collect();
         join_all(under_way).await;
     }
 

@@ -13,6 +13,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::handshake::machine::TryParse as _;
 
 use super::endpoint::is_local;
+use super::route::Route;
 use super::transport::Transport;
 use crate::session::ConnectFailure;
 
@@ -29,6 +30,8 @@ pub(super) struct Upgraded {
     pub(super) rest: Vec<u8>,
     /// The `Set-Cookie` headers of the answer.
     pub(super) cookies: Vec<Box<str>>,
+    /// The pod that answered, if a header names it.
+    pub(super) pod: Option<Box<str>>,
 }
 
 /// Sends the request and reads its answer.
@@ -40,6 +43,7 @@ pub(super) struct Upgraded {
 pub(super) async fn upgrade(
     mut socket: Transport,
     request: http::Request<()>,
+    route: &Route,
 ) -> Result<Upgraded, ConnectFailure> {
     let (request, key) = generate_request(request).map_err(|_| ConnectFailure::Local)?;
     socket.write_all(&request).await.map_err(|error| io_failure(&error))?;
@@ -56,7 +60,8 @@ pub(super) async fn upgrade(
     }
     let cookies = headers.get_all(SET_COOKIE).iter().filter_map(|value| value.to_str().ok());
     let cookies = cookies.take(COOKIES_MAX).map(Box::from).collect();
-    Ok(Upgraded { socket, rest, cookies })
+    let pod = route.pod(headers);
+    Ok(Upgraded { socket, rest, cookies, pod })
 }
 
 /// What an error of the transport is to a client that connects.

@@ -26,7 +26,7 @@ use crate::driver::clock::Clock;
 use crate::driver::cookies::Cookies;
 use crate::driver::endpoint::Endpoint;
 use crate::driver::identities::Identities;
-use crate::driver::line::Line;
+use crate::driver::line::{Line, NamesPods};
 use crate::driver::preflight::{inspect, raise_descriptor_limit};
 use crate::driver::provision::{Away, Paces, Remembered, Rooms, provision, put_away};
 use crate::driver::route::{self, Route};
@@ -254,6 +254,7 @@ async fn enter(
         tokens: Rc::new(tokens),
         probe: Rc::new(Strain::new(clock.now())),
         cookies: RefCell::new(vec![Cookies::default(); population.clients() as usize]),
+        names_pods: NamesPods::of(&profile.target),
         read_buffer: RefCell::default(),
         connect_deadline: profile.client.connect_deadline,
         sync_deadline: profile.client.sync_deadline,

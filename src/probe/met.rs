@@ -84,7 +84,7 @@ mod tests {
     fn answer(status: u16, retry_after: Option<&'static str>) -> Answer {
         let headers = retry_after.map(|value| (RETRY_AFTER, value.parse().expect("a value")));
         let headers = HeaderMap::from_iter(headers);
-        Answer { status, body: Bytes::new(), cookies: Vec::new(), headers }
+        Answer { status, body: Bytes::new(), cookies: Vec::new(), pod: None, headers }
     }
 
     #[test]

@@ -212,6 +212,7 @@ impl Rules<'_> {
             self.rate("target.embedded.send_limit", limit);
         }
         self.count("target.embedded.retention", embedded.retention);
+        self.interval("target.embedded.session_drop_after", embedded.session_drop_after);
         self.interval("target.embedded.balancer.idle_timeout", embedded.balancer.idle_timeout);
         self.interval("target.embedded.balancer.health_interval", embedded.balancer.health_interval);
         self.rate("auth.login_rate", self.profile.auth.login_rate);
@@ -384,7 +385,7 @@ impl Rules<'_> {
                 LimitUnit::Count => Why::NotACount,
             };
             self.require(subject.unit() == objective.limit.unit, &key, &objective.limit, why);
-            let absent = matches!(subject, Subject::Server(_));
+            let absent = matches!(subject, Subject::Server(_) | Subject::UpgradesLost);
             self.require(absent || !objective.limit.if_exposed, &key, &objective.limit, Why::AlwaysExposed);
         }
     }

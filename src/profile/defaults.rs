@@ -6,7 +6,7 @@ use super::quantity::{Rate, Share};
 use super::{
     Arrivals, Audit, Auth, AuthMode, Balancer, BalancerMode, BridgeOrder, Client, ClientStart, Comparison,
     Drain, Embedded, Family, Limit, LimitUnit, Limits, Objective, Payload, Population, Reporting, RoomType,
-    Sticky, Stop, StopCondition, Target, TenantShares, Traffic, TrafficMode, TrafficStart,
+    Sessions, Sticky, Stop, StopCondition, Target, TenantShares, Traffic, TrafficMode, TrafficStart,
 };
 
 /// `seed`
@@ -25,6 +25,9 @@ impl Default for Target {
             local_addresses: Vec::new(),
             proxy: None,
             headers: Vec::new(),
+            pod_header: None,
+            pod_cookie: None,
+            log_file: None,
             scrape_interval: Duration::from_secs(5),
             embedded: Embedded::default(),
         }
@@ -43,6 +46,8 @@ impl Default for Embedded {
             send_queue: 1_024,
             send_limit: None,
             retention: 1_000_000,
+            sessions: Sessions::None,
+            session_drop_after: Duration::from_secs(2),
             balancer: Balancer::default(),
         }
     }

@@ -135,6 +135,12 @@ pub enum Why {
     BadAddress,
     #[error("is not an HTTP proxy: write http://HOST:PORT")]
     BadProxy,
+    #[error("is not the name of a header or a cookie: letters, digits and any of !#$%&'*+-.^_`|~")]
+    NoToken,
+    #[error("is no command: write program and arguments, as in [\"kubectl\", \"get\", \"pods\"]")]
+    NoCommand,
+    #[error("is for the shell, which takes one line: write one text in the list, or leave out shell = true")]
+    OneLine,
     #[error("is not a header: write \"Name: value\" in ASCII")]
     BadHeader,
     #[error("is a header that the harness sets itself, or one that carries secrets: leave it out")]

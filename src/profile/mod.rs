@@ -32,7 +32,8 @@ use quantity::{Rate, Share};
 pub use builtin::{Builtin, builtin, builtins, reference};
 pub use error::{Problem, ProfileError, Why};
 pub use fault::{
-    Coordinates, Delivery, Events, Fault, FaultKind, How, Line, Metrics, Publish, Strange, Stream, Sync, Who,
+    Coordinates, Delivery, Events, Exec, Fault, FaultKind, How, Line, Metrics, Publish, Strange, Stream,
+    Sync, Who,
 };
 pub use known::KnownAddress;
 pub use load::{Loaded, Warning, parse};
@@ -107,6 +108,12 @@ pub struct Target {
     pub proxy: Option<String>,
     /// `Name: value`, sent with every request.
     pub headers: Vec<String>,
+    /// Response header that names the pod which answered.
+    pub pod_header: Option<String>,
+    /// Cookie whose value names the pod which answered.
+    pub pod_cookie: Option<String>,
+    /// The server's own log, JSON lines.
+    pub log_file: Option<String>,
     /// Time between two scrapes of a pod.
     pub scrape_interval: Duration,
     /// `[target.embedded]`
@@ -134,8 +141,21 @@ pub struct Embedded {
     pub send_limit: Option<Rate>,
     /// Events that sync and history can still return, per tenant.
     pub retention: u32,
+    /// Whether a stream needs a session on its pod.
+    pub sessions: Sessions,
+    /// A stream on a pod without its session ends this long after the upgrade.
+    pub session_drop_after: Duration,
     /// What is in front of the pods.
     pub balancer: Balancer,
+}
+
+/// `target.embedded.sessions`: which request makes the session that a stream needs on its pod (ours).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sessions {
+    /// No stream needs one.
+    None,
+    /// A sync: the pod that it reached has the identity's session from then on, and no other pod.
+    Sync,
 }
 
 /// `target.family`

@@ -22,8 +22,11 @@ pub enum Subject {
         /// Its key.
         key: &'static str,
     },
-    /// `messages_dropped_total` or `fanout_failed`: a count that the servers may not expose.
+    /// `messages_dropped_total`, `fanout_failed`, `connections_unstable` or `connections_leaked`: a count that the
+    /// servers may not expose.
     Server(&'static str),
+    /// `upgrades_lost`: upgrades that were lost to a missing session, where that can be told.
+    UpgradesLost,
     /// `<metric>.<percentile>`
     Latency(Metric, Percentile),
     /// `worst_tenant.<metric>.<percentile>`; `arrival` and `delivery_intended` only.
@@ -80,7 +83,7 @@ impl Subject {
             Self::Count { section: "deliveries", key } | Self::WorstTenant(key) => {
                 not_observable_delivery(key)
             }
-            Self::Live | Self::Count { .. } | Self::Server(_) => None,
+            Self::Live | Self::Count { .. } | Self::Server(_) | Self::UpgradesLost => None,
         }
     }
 
@@ -88,7 +91,9 @@ impl Subject {
     pub fn unit(self) -> LimitUnit {
         match self {
             Self::Live | Self::Acknowledged => LimitUnit::Share,
-            Self::Count { .. } | Self::Server(_) | Self::WorstTenant(_) => LimitUnit::Count,
+            Self::Count { .. } | Self::Server(_) | Self::UpgradesLost | Self::WorstTenant(_) => {
+                LimitUnit::Count
+            }
             Self::Latency(..) | Self::WorstTenantLatency(..) => LimitUnit::Micros,
         }
     }
@@ -109,7 +114,10 @@ impl Subject {
                 all.push((format!("{section}.{key}"), subject));
             }
         }
-        for key in ["messages_dropped_total", "fanout_failed"] {
+        for name in ["upgrades_lost", "stickiness.upgrades_lost"] {
+            all.push((name.to_owned(), Self::UpgradesLost));
+        }
+        for key in ["messages_dropped_total", "fanout_failed", "connections_unstable", "connections_leaked"] {
             all.push((key.to_owned(), Self::Server(key)));
             all.push((format!("server.{key}"), Self::Server(key)));
         }

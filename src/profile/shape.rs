@@ -16,8 +16,8 @@ use super::quantity::{Crowd, Quantity, Rate, Share};
 use super::{
     Arrivals, Audit, Auth, AuthMode, Balancer, BalancerMode, BridgeOrder, Client, ClientStart, Drain,
     Embedded, Family, Fault, Limit, Limits, Objective, Payload, Phase, Population, Profile, Reporting,
-    RoomType, Sticky, Stop, StopCondition, Target, TenantShares, Traffic, TrafficMode, TrafficStart,
-    defaults,
+    RoomType, Sessions, Sticky, Stop, StopCondition, Target, TenantShares, Traffic, TrafficMode,
+    TrafficStart, defaults,
 };
 
 /// A whole profile as it is written.
@@ -217,6 +217,9 @@ section! {
         local_addresses: Vec<String>,
         proxy: Option<String>,
         headers: Vec<String>,
+        pod_header: Option<String>,
+        pod_cookie: Option<String>,
+        log_file: Option<String>,
         scrape_interval: Duration,
     } with { embedded: EmbeddedShape }
 }
@@ -233,6 +236,8 @@ section! {
         send_queue: u32,
         send_limit: Option<Rate>,
         retention: u32,
+        sessions: Sessions,
+        session_drop_after: Duration,
     } with { balancer: BalancerShape }
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::collector::collected::{Collected, Distribution, LocalAddress, Observing};
+use crate::collector::collected::{Collected, Distribution, Evidence, LocalAddress, Observing, Part};
 use crate::profile::quantity::Written as _;
 use crate::profile::{BridgeOrder, Profile};
 use crate::session::Cause;
@@ -15,7 +15,11 @@ pub(super) fn of(profile: &Profile, collected: &Collected) -> Vec<String> {
         seam(profile, collected),
         behind_cursor(collected),
         replayed(profile, collected),
-        dropped_when_idle(profile, collected),
+        not_sticky(collected).or_else(|| dropped_when_idle(profile, collected)),
+        leaked_connections(collected),
+        unstable_connections(collected),
+        fan_out_failed(collected),
+        unseen_reasons(collected),
         stuck_to_a_pod(collected),
         not_planted(profile),
         shortened(profile),
@@ -75,6 +79,77 @@ fn replayed(profile: &Profile, collected: &Collected) -> Option<String> {
             "replayed: {replayed} deliveries came once more after restarts, because positions are stored only \
              every {} (client.flush_interval).",
             interval.show()
+        )
+    })
+}
+
+/// A share of this size after a refresh, and none worth the name otherwise, is the refresh's doing.
+const BREAKS: f64 = 0.1;
+const KEEPS: f64 = 0.01;
+
+/// The symptom of the troubleshooting page, "Connects, drops every few seconds", where its second cause is the one.
+fn not_sticky(collected: &Collected) -> Option<String> {
+    let told = &collected.stickiness;
+    let lost = told.upgrades_lost.filter(|&lost| lost > 0)?;
+    let share = |part: Part| part.lost.unwrap_or(0) as f64 / part.upgrades.max(1) as f64;
+    let seen = match told.inferred_from {
+        Some(Evidence::Pods) => {
+            "they reached another pod than the sync before them, and ended within seconds"
+        }
+        _ => "they ended within seconds, all at about one age, while others live on",
+    };
+    if share(told.after_refresh) >= BREAKS && share(told.otherwise) <= KEEPS {
+        return Some(format!(
+            "Stickiness breaks at a token refresh: {} of {} upgrades with a refreshed token were lost, and {} of {} \
+             others: {seen}. The balancer's key is the token, and a new token leads to another pod: stick by a cookie, or \
+             by something in the token that a refresh does not change.",
+            told.after_refresh.lost.unwrap_or(0),
+            told.after_refresh.upgrades,
+            told.otherwise.lost.unwrap_or(0),
+            told.otherwise.upgrades,
+        ));
+    }
+    Some(format!(
+        "Symptom \"connects, drops every few seconds\": {lost} of {} upgrades were lost to a missing session: {seen}. Sticky \
+         sessions are not configured, or their key differs between sync (Authorization header) and upgrade (token in the \
+         query): configure the balancer to send both to one pod.",
+        told.upgrades
+    ))
+}
+
+fn leaked_connections(collected: &Collected) -> Option<String> {
+    let leaked = collected.server.connections_leaked.filter(|&leaked| leaked > 0)?;
+    Some(format!(
+        "connections_leaked: scaiwave_ws_connections still shows {leaked} connections of clients that have long gone: the \
+         pods do not let go of them, or do not count their ends."
+    ))
+}
+
+fn unstable_connections(collected: &Collected) -> Option<String> {
+    let looks = collected.server.connections_unstable.filter(|&looks| looks > 0)?;
+    Some(format!(
+        "connections_unstable: at {looks} looks in quiet times scaiwave_ws_connections was off by more than 1 % of the \
+         clients that were live; it should be stable in normal operation."
+    ))
+}
+
+/// The page's own remedy.
+fn fan_out_failed(collected: &Collected) -> Option<String> {
+    let failed = &collected.server.log.as_ref()?.fanout_failed;
+    let (pod, most) = failed.iter().max_by_key(|(_, count)| **count)?;
+    let all: u64 = failed.values().sum();
+    Some(format!(
+        "ws.fanout_failed: {all} lines in the server's log, {most} of them of {pod}: events did not reach its sockets \
+         (\"connects fine but no events arrive\"); if there are many, restart that pod."
+    ))
+}
+
+fn unseen_reasons(collected: &Collected) -> Option<String> {
+    let unseen = collected.server.log.as_ref()?.unseen_reasons;
+    (unseen > 0).then(|| {
+        format!(
+            "disconnect_reason_unseen: the server's log gives ping_timeout or duplicate_connection as the reason of {unseen} \
+             ends of which the client saw something else: the close frame is lost on the way, or the path is half open."
         )
     })
 }
@@ -255,6 +330,39 @@ mod tests {
             remarks(|_, c| c.lifetimes = sample::distribution((0..40).map(|n| 20_000_000 + n * 20_000)));
         assert!(twenty.contains("about 20 s after they began, while pings come every 30 s"), "{twenty}");
         assert!(twenty.contains("75 to 90 s advised"));
+    }
+
+    #[test]
+    fn lost_upgrades_name_the_second_cause_and_not_the_first() {
+        let lose = |c: &mut Collected, after: u64, otherwise: u64| {
+            c.lifetimes = sample::distribution([2_000_000; 40]);
+            c.stickiness.upgrades = 120;
+            c.stickiness.upgrades_lost = Some(after + otherwise);
+            c.stickiness.inferred_from = Some(Evidence::Lifetimes);
+            c.stickiness.after_refresh = Part { upgrades: 60, lost: Some(after) };
+            c.stickiness.otherwise = Part { upgrades: 60, lost: Some(otherwise) };
+        };
+        let (mut profile, mut collected) = (sample::profile(), sample::collected());
+        profile.name = "t".to_owned();
+        lose(&mut collected, 20, 20);
+        let told = of(&profile, &collected).join("\n");
+        assert!(told.contains("40 of 120 upgrades were lost to a missing session"), "{told}");
+        assert!(!told.contains("idle"), "{told}");
+        lose(&mut collected, 40, 0);
+        let told = of(&profile, &collected).join("\n");
+        assert!(told.contains("breaks at a token refresh: 40 of 60"), "{told}");
+        lose(&mut collected, 0, 0);
+        let told = of(&profile, &collected).join("\n");
+        assert!(told.contains("idle") && !told.contains("missing session"), "{told}");
+    }
+
+    #[test]
+    fn what_the_gauge_shows_and_should_not_is_told() {
+        let told = remarks(|_, c| {
+            c.server.connections_leaked = Some(7);
+            c.server.connections_unstable = Some(3);
+        });
+        assert!(told.contains("still shows 7 connections") && told.contains("at 3 looks"), "{told}");
     }
 
     #[test]

@@ -20,10 +20,22 @@ pub struct RunOptions {
     pub shared: bool,
     /// The binary whose `target-part` the embedded target is made of.
     pub exe: PathBuf,
+    /// Whether commands may be run, and where is written down what takes them back.
+    pub hooks: HookOptions,
     /// What was made on a deployment is put away at the end.
     pub cleanup: bool,
     /// The resolved profile as TOML, secrets removed: `profile.toml` of the run directory.
     pub profile_toml: String,
+}
+
+/// What holds for faults of kind `exec`.
+#[derive(Clone, Debug, Default)]
+pub struct HookOptions {
+    /// `--allow-exec`
+    pub allowed: bool,
+    /// The directory of the journals of what must be taken back, made when it is needed; `None`: there is none, so that
+    /// nothing with an undo can be run.
+    pub journals: Option<PathBuf>,
 }
 
 /// A run that came to a report, be it a partial one.

@@ -96,6 +96,9 @@ fn target() -> Target {
         resolve: Vec::new(),
         local_addresses: Vec::new(),
         proxy: None,
+        pod_header: None,
+        pod_cookie: None,
+        log_file: None,
         headers: Vec::new(),
         scrape_interval: Duration::from_secs(5),
         embedded: Embedded {
@@ -107,6 +110,8 @@ fn target() -> Target {
             password_grant: false,
             send_queue: 1_000,
             send_limit: None,
+            sessions: crate::profile::Sessions::None,
+            session_drop_after: Duration::from_secs(2),
             retention: 100_000,
             balancer: Balancer {
                 mode: BalancerMode::Proxy,

@@ -2,7 +2,7 @@
 
 use super::Summary;
 use super::summary::Latency;
-use crate::collector::collected::{Deliveries, Metric};
+use crate::collector::collected::{Deliveries, Evidence, HookEnd, HookRecord, Metric, Part, Pod, ServedBy};
 use crate::verdict::{Judged, Outcome, Unit};
 
 /// One section.
@@ -52,6 +52,7 @@ pub(super) fn sections(summary: &Summary) -> Vec<Section> {
         traffic(summary),
         latencies(summary),
         connections(summary),
+        stickiness(summary),
         faults(summary),
         server(summary),
         harness(summary),
@@ -326,6 +327,40 @@ fn connections(summary: &Summary) -> Section {
     }
 }
 
+fn stickiness(summary: &Summary) -> Section {
+    let told = &summary.stickiness;
+    let known = |lost: Option<u64>| lost.map_or_else(|| "unknown".to_owned(), grouped);
+    let mut lines = Vec::new();
+    // A run in which every connection lived has nothing to say here.
+    if told.short_lived > 0 || told.moved.is_some() {
+        let share = told.share.map_or_else(String::new, |share| format!(" ({})", Unit::Share.write(share)));
+        let from = match told.inferred_from {
+            None => "nothing",
+            Some(Evidence::Pods) => "the pods that answered",
+            Some(Evidence::Lifetimes) => "how long connections lived",
+            Some(Evidence::PodsAndLifetimes) => {
+                "the pods that answered, and where they are not known how long \
+                                                 connections lived"
+            }
+        };
+        let moved = told.moved.map_or_else(String::new, |moved| {
+            format!(" {} reached another pod than the sync before them.", grouped(moved))
+        });
+        let part = |part: Part| format!("{} of {}", known(part.lost), grouped(part.upgrades));
+        lines.push(format!(
+            "Upgrades: {}; lost to a missing session: {}{share}, inferred from {from}.{moved} After a token refresh: {}; \
+             otherwise: {}. Ended within seconds: {}; not judged: {}.",
+            grouped(told.upgrades),
+            known(told.upgrades_lost),
+            part(told.after_refresh),
+            part(told.otherwise),
+            grouped(told.short_lived),
+            grouped(told.unjudged),
+        ));
+    }
+    Section { title: "Stickiness", head: Vec::new(), rows: Vec::new(), lines }
+}
+
 fn faults(summary: &Summary) -> Section {
     let seconds = |seconds: Option<f64>| {
         Cell::number(seconds.map_or_else(|| "-".to_owned(), |s| Unit::Us.write((s * 1e6).round())))
@@ -348,8 +383,20 @@ fn faults(summary: &Summary) -> Section {
         title: "Faults",
         head: vec!["fault", "kind", "at", "for", "affected"],
         rows: summary.faults.iter().map(row).collect(),
-        lines: Vec::new(),
+        lines: summary.hooks.iter().map(hook).collect(),
     }
+}
+
+fn hook(hook: &HookRecord) -> String {
+    let end = match (hook.end, hook.exit) {
+        (HookEnd::Done, _) => "succeeded".to_owned(),
+        (HookEnd::TimedOut, _) => "was killed, for it took too long,".to_owned(),
+        (HookEnd::NotStarted, _) => "did not start".to_owned(),
+        (HookEnd::Failed, Some(code)) => format!("failed with exit status {code}"),
+        (HookEnd::Failed, None) => "was ended by a signal".to_owned(),
+    };
+    let what = if hook.undo { "The undo of" } else { "The command of" };
+    format!("{what} {} {end} after {}.", hook.fault, Unit::Us.write((hook.took_s * 1e6).round()))
 }
 
 fn server(summary: &Summary) -> Section {
@@ -359,17 +406,52 @@ fn server(summary: &Summary) -> Section {
     let connections = &server.ws_connections;
     let mut lines = vec![format!(
         "scaiwave_ws_messages_dropped_total: {}{bound}. scaiwave_ws_connections: {} before, {} at most, {} after. \
-         ws.fanout_failed: {}.",
+         ws.fanout_failed: {}. Connections that it still showed when everybody had left: {}; looks in quiet at \
+         which it was off by more than 1 %, twice running or more: {}.",
         exposed(server.messages_dropped_total),
         exposed(connections.before),
         exposed(connections.peak),
         exposed(connections.after),
         server.fanout_failed.map_or_else(|| "no log seen".to_owned(), grouped),
+        server.connections_leaked.map_or_else(|| "unknown".to_owned(), grouped),
+        server.connections_unstable.map_or_else(|| "unknown".to_owned(), grouped),
     )];
+    if let Some(log) = &server.log {
+        let reasons = log.disconnects.iter().map(|(reason, seen)| {
+            let seen: Vec<String> =
+                seen.iter().map(|(name, count)| format!("{name} {}", grouped(*count))).collect();
+            format!("{reason} (seen as {})", seen.join(", "))
+        });
+        let pods = log.fanout_failed.iter().map(|(pod, count)| format!("{pod} {}", grouped(*count)));
+        let all = |list: Vec<String>| if list.is_empty() { "none".to_owned() } else { list.join("; ") };
+        lines.push(format!(
+            "Its log: {} lines, {} not understood. ws.disconnect: {}. ws.fanout_failed by pod: {}.",
+            grouped(log.lines),
+            grouped(log.not_understood),
+            all(reasons.collect()),
+            all(pods.collect()),
+        ));
+    }
     if !server.not_exposed.is_empty() {
         lines.push(format!("Documented, but not exposed: {}.", server.not_exposed.join(", ")));
     }
+    if let Some(line) = served_by(&summary.served_by) {
+        lines.push(line);
+    }
     Section { title: "Server", head: Vec::new(), rows: Vec::new(), lines }
+}
+
+/// Clients of each pod, the busiest first.
+fn served_by(served: &ServedBy) -> Option<String> {
+    const SHOWN: usize = 12;
+    let mut pods: Vec<&Pod> = served.pods.iter().collect();
+    pods.sort_by_key(|pod| std::cmp::Reverse(pod.live_peak));
+    let name = |pod: &Pod| pod.server_name.clone().unwrap_or_else(|| "not said".to_owned());
+    let shown = pods.iter().take(SHOWN).map(|pod| format!("{} {}", name(pod), grouped(pod.live_peak)));
+    let shown: Vec<String> = shown.collect();
+    let more = pods.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(", and {more} more pods") } else { String::new() };
+    (!shown.is_empty()).then(|| format!("Clients at most, by pod: {}{more}.", shown.join(", ")))
 }
 
 fn harness(summary: &Summary) -> Section {

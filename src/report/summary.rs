@@ -7,11 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{RunInfo, remarks};
 use crate::collector::collected::{
-    self, Clients, Collected, Deliveries, Distribution, FaultRecord, Hold, Metric, Observing, Publishes,
-    Reconnects, ServedBy, Tokens, WsConnections,
+    self, Clients, Collected, Deliveries, Distribution, FaultRecord, Hold, HookRecord, Metric, Observing,
+    Publishes, Reconnects, ServedBy, ServerLog, Stickiness, Tokens, WsConnections,
 };
 use crate::profile::Profile;
-use crate::session::Cause;
 use crate::verdict::{Judged, Outcome, Verdict};
 
 /// What `schema` says; the number grows only when a key changes its meaning, not when one is added.
@@ -68,12 +67,16 @@ pub struct Summary {
     pub served_by: ServedBy,
     /// What was planted.
     pub faults: Vec<Fault>,
+    /// Commands that were run, in order.
+    pub hooks: Vec<HookRecord>,
     /// The harness itself.
     pub harness: Harness,
     /// Who was live at the end of each hold.
     pub holds: Vec<Hold>,
     /// Lives of the connections that ended without a close frame.
     pub lifetimes_us: Latency,
+    /// Upgrades, and those lost to a missing session.
+    pub stickiness: Stickiness,
     /// Frames skipped, sync troubles, hello with a wrong tenant.
     pub oddities: BTreeMap<String, u64>,
     /// Sentences that help to read the numbers, with the setting or the remedy that belongs to them.
@@ -117,8 +120,14 @@ pub struct Server {
     pub dropped_is_lower_bound: bool,
     /// `scaiwave_ws_connections`
     pub ws_connections: WsConnections,
+    /// Looks at which the gauge was off by more than 1 %, twice running or more, in quiet; null: never compared.
+    pub connections_unstable: Option<u64>,
+    /// Connections that it still showed when all clients had gone; null: not known.
+    pub connections_leaked: Option<u64>,
     /// Log lines; null: no log seen.
     pub fanout_failed: Option<u64>,
+    /// What the server's own log says; null: none is read.
+    pub log: Option<ServerLog>,
     /// Documented metrics that a scrape lacked.
     pub not_exposed: Vec<String>,
     /// Scrapes that failed.
@@ -233,9 +242,11 @@ impl Summary {
             server: Server::of(collected),
             served_by: collected.served_by.clone(),
             faults: collected.faults.iter().map(Fault::of).collect(),
+            hooks: collected.hooks.clone(),
             harness: Harness::of(collected, verdict),
             holds: collected.holds.clone(),
             lifetimes_us: Latency::of(&collected.lifetimes),
+            stickiness: collected.stickiness.clone(),
             oddities: collected.oddities.iter().map(|(name, &count)| ((*name).to_owned(), count)).collect(),
             remarks: remarks::of(profile, collected),
             imbalances: if info.finished {
@@ -284,7 +295,7 @@ impl Disconnects {
             by_cause: disconnects
                 .by_cause
                 .iter()
-                .map(|(&cause, &count)| (cause_name(cause).to_owned(), count))
+                .map(|(&cause, &count)| (cause.name().to_owned(), count))
                 .collect(),
             by_close_code: disconnects.by_close_code.clone(),
         }
@@ -298,7 +309,10 @@ impl Server {
             messages_dropped_total: server.messages_dropped_total,
             dropped_is_lower_bound: server.dropped_is_lower_bound,
             ws_connections: server.ws_connections,
+            connections_unstable: server.connections_unstable,
+            connections_leaked: server.connections_leaked,
             fanout_failed: server.fanout_failed,
+            log: server.log.clone(),
             not_exposed: server.not_exposed.clone(),
             scrape_failures: server.scrape_failures,
             endpoints: server.endpoints,
@@ -356,24 +370,6 @@ impl Flushes {
 }
 
 /// The key of `by_cause`.
-fn cause_name(cause: Cause) -> &'static str {
-    match cause {
-        Cause::InvalidToken => "invalid_token",
-        Cause::PingTimeout => "ping_timeout",
-        Cause::DuplicateConnection => "duplicate_connection",
-        Cause::Aborted => "aborted",
-        Cause::OtherClose => "other_close",
-        Cause::Eof => "eof",
-        Cause::Reset => "reset",
-        Cause::Silent => "silent",
-        Cause::NoHello => "no_hello",
-        Cause::Protocol => "protocol",
-        Cause::BridgeFailed => "bridge_failed",
-        Cause::Killed => "killed",
-        Cause::Left => "left",
-    }
-}
-
 fn imbalances(publishes: &Publishes, deliveries: &Deliveries) -> Vec<Imbalance> {
     let missed = deliveries.missed_after_bridging;
     let equations = [

@@ -77,6 +77,8 @@ pub fn reported(summary: &Summary) -> Reported {
         ("fanout_failed", server.fanout_failed.unwrap_or(0)),
         ("not_exposed", server.not_exposed.len() as u64),
         ("scrape_failures", server.scrape_failures),
+        ("connections_leaked", server.connections_leaked.unwrap_or(0)),
+        ("connections_unstable", server.connections_unstable.unwrap_or(0)),
         ("poll_delivery", poll_delivery),
     ] {
         all.insert(key.to_owned(), count);

@@ -13,7 +13,7 @@ use std::thread;
 use serde::Deserialize;
 
 use super::{Evidence, Line, Row};
-use crate::report::run::{ProgressView, RunError, RunObserver, RunOptions, RunOutcome};
+use crate::report::run::{HookOptions, ProgressView, RunError, RunObserver, RunOptions, RunOutcome};
 use crate::worker::coordinator;
 
 /// How rows are played.
@@ -76,6 +76,7 @@ fn one(row: &Row, how: &Play) -> Option<(Line, Option<PathBuf>)> {
     let options = RunOptions {
         out: how.out.clone(),
         shared: false,
+        hooks: HookOptions::default(),
         exe: how.exe.clone(),
         cleanup: false,
         profile_toml: profile.to_toml(),

@@ -99,6 +99,14 @@ pub enum Observation {
         /// It had said hello.
         was_live: bool,
     },
+    /// This pod has answered the client's upgrade, or a page of sync, as a header or a cookie says. It comes from the
+    /// driver, which alone sees those, and only where the profile names one.
+    ServedBy {
+        /// The upgrade; else a page.
+        stream: bool,
+        /// What the deployment calls the pod; `None`: this answer did not say.
+        pod: Option<Box<str>>,
+    },
     /// A token was refreshed.
     Refreshed,
     /// A token was refused (4001, 401).
@@ -204,6 +212,27 @@ pub enum Cause {
     Killed,
     /// The plan took the client away.
     Left,
+}
+
+impl Cause {
+    /// As reports write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidToken => "invalid_token",
+            Self::PingTimeout => "ping_timeout",
+            Self::DuplicateConnection => "duplicate_connection",
+            Self::Aborted => "aborted",
+            Self::OtherClose => "other_close",
+            Self::Eof => "eof",
+            Self::Reset => "reset",
+            Self::Silent => "silent",
+            Self::NoHello => "no_hello",
+            Self::Protocol => "protocol",
+            Self::BridgeFailed => "bridge_failed",
+            Self::Killed => "killed",
+            Self::Left => "left",
+        }
+    }
 }
 
 /// Why a sync request gave no page.

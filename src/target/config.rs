@@ -32,6 +32,9 @@ pub struct Config {
     pub send_limit: Option<f64>,
     /// Entries of a tenant's log that sync and history can still return.
     pub retention: u32,
+    /// A stream needs its identity's session on its pod, and ends this long after an upgrade elsewhere; `None`: it needs
+    /// none.
+    pub session_drop_after: Option<Duration>,
     /// What is in front of the pods.
     pub balancer: Balancer,
     /// What goes wrong, in the order of the profile; client-side faults are left out.
@@ -55,6 +58,10 @@ impl Config {
             send_queue: embedded.send_queue,
             send_limit: embedded.send_limit.map(|rate| rate.0),
             retention: embedded.retention,
+            session_drop_after: match embedded.sessions {
+                profile::Sessions::None => None,
+                profile::Sessions::Sync => Some(embedded.session_drop_after),
+            },
             balancer: Balancer::from_profile(&embedded.balancer),
             faults: faults
                 .filter_map(|(index, fault)| PlantedFault::new(index, fault, &population))
@@ -121,6 +128,7 @@ impl Config {
             send_queue: 8,
             send_limit: None,
             retention: 1000,
+            session_drop_after: None,
             balancer: Balancer {
                 proxy: true,
                 sticky: Sticky::Cookie,

@@ -188,7 +188,19 @@ impl Faults {
     /// Point: a pod is scraped. The first fault that has something to say about it.
     pub(super) fn on_scrape(&self, pod: u32) -> Option<(FaultIx, Metrics)> {
         self.active().find_map(|(at, planted)| match planted.fault.kind {
+            // It says what is, as far as it knows.
+            PlantedKind::Metrics { verb: Metrics::Leak, .. } => None,
             PlantedKind::Metrics { pod: own, verb } if own.is_none_or(|own| own == pod) => Some((at, verb)),
+            _ => None,
+        })
+    }
+
+    /// Point: a stream of this pod ends. Does it stay in the gauge?
+    pub(super) fn on_end(&self, pod: u32) -> Option<FaultIx> {
+        self.active().find_map(|(at, planted)| match planted.fault.kind {
+            PlantedKind::Metrics { pod: own, verb: Metrics::Leak } if own.is_none_or(|own| own == pod) => {
+                Some(at)
+            }
             _ => None,
         })
     }

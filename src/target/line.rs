@@ -55,6 +55,8 @@ pub(super) const EXPIRED_TOKEN: &str = "expired_token";
 pub(super) const CLIENT_GONE: &str = "client_gone";
 /// `reason` of a socket closed by a planted fault (ours).
 pub(super) const PLANTED: &str = "planted";
+/// `reason` of a socket dropped by a pod that does not have its session (ours).
+pub(super) const SESSION_MISSING: &str = "session_missing";
 /// `reason` of an event that did not find its way to a socket (ours).
 pub(super) const NOT_FANNED_OUT: &str = "not_fanned_out";
 /// `reason` of an event that found the send queue full (ours).

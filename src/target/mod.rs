@@ -52,4 +52,4 @@ pub use event::{Content, Event, Mark};
 pub use frame::{Hello, Outgoing, ServerFrame};
 pub use line::{LogEvent, LogLine};
 pub use page::{Direction, HistoryPage, HistoryQuery, Page, SyncQuery, SyncReply, WaiterId};
-pub use truth::{Deed, FaultTruth, Hit, Truth};
+pub use truth::{Deed, FaultTruth, Hit, PodTruth, Truth};

@@ -26,7 +26,7 @@ pub struct PlantedFault {
 impl PlantedFault {
     pub(super) fn new(index: u32, fault: &Fault, people: &Population) -> Option<Self> {
         let kind = match &fault.kind {
-            FaultKind::Line(..) => return None,
+            FaultKind::Line(..) | FaultKind::Exec(_) => return None,
             FaultKind::PodKill(pod) => PlantedKind::PodKill { pod: *pod },
             FaultKind::IdleTimeout(timeout) => PlantedKind::IdleTimeout { timeout: *timeout },
             FaultKind::MaxAge(timeout) => PlantedKind::MaxAge { timeout: *timeout },

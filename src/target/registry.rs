@@ -82,6 +82,7 @@ impl Registry {
                 walk: None,
                 bridged: false,
                 seam: Vec::new(),
+                session_on: None,
                 used_refresh: VecDeque::new(),
             });
             participant
@@ -194,6 +195,8 @@ pub(super) struct Participant {
     /// What became visible between its last page of sync and the hello after it, ascending; see
     /// [`Truth::in_seam`](super::truth::Truth::in_seam).
     pub(super) seam: Vec<Position>,
+    /// The pod that has its session; see [`super::backend::Backend::sync`].
+    pub(super) session_on: Option<u32>,
     /// The refresh tokens it used last.
     pub(super) used_refresh: VecDeque<u64>,
 }

@@ -29,12 +29,28 @@ pub struct Truth {
     pub in_seam: u64,
     /// Streams that the balancer cut for idleness, planted or by its own timeout.
     pub streams_cut: u64,
+    /// Upgrades of each pod, in their order.
+    pub pods: Vec<PodTruth>,
+}
+
+/// The upgrades of one pod, over all its lives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodTruth {
+    /// Streams that were said hello to.
+    pub upgrades: u64,
+    /// Of these: dropped because the pod did not have the identity's session.
+    pub lost: u64,
 }
 
 impl Truth {
     /// How often all faults together did this.
     pub fn count(&self, deed: Deed) -> u64 {
         self.faults.iter().map(|fault| fault.count(deed)).sum()
+    }
+
+    /// Upgrades of all pods, and those of them that were lost to a missing session.
+    pub fn upgrades(&self) -> (u64, u64) {
+        self.pods.iter().fold((0, 0), |(upgrades, lost), pod| (upgrades + pod.upgrades, lost + pod.lost))
     }
 
     /// Of everything done to frames: what may not have been read.
@@ -55,6 +71,13 @@ impl Truth {
         self.fanout_failed += other.fanout_failed;
         self.in_seam += other.in_seam;
         self.streams_cut += other.streams_cut;
+        if self.pods.len() < other.pods.len() {
+            self.pods.resize(other.pods.len(), PodTruth::default());
+        }
+        for (own, theirs) in self.pods.iter_mut().zip(&other.pods) {
+            own.upgrades += theirs.upgrades;
+            own.lost += theirs.lost;
+        }
     }
 }
 
@@ -213,6 +236,8 @@ pub enum Deed {
     RowGone,
     /// An event became visible while its reader was away, and lies at or below the position it came back with.
     EventBehindCursor,
+    /// A connection that ended stayed in the gauge.
+    ConnectionLeaked,
     /// A scrape was answered with something else than the truth.
     ScrapeAltered,
 }

@@ -10,7 +10,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::collector::collected::Collected;
+use crate::collector::collected::{Collected, HookEnd};
 use crate::profile::{Limit, LimitUnit, Objective, Profile, Subject, TrafficMode};
 use read::Absent;
 use reading::Reading;
@@ -145,6 +145,7 @@ impl Bench<'_> {
         if read::traffic_planned(self.profile) || self.profile.traffic.mode == TrafficMode::Observe {
             self.unless_passed(Self::judge_what_was_owed);
         }
+        self.judge_the_hooks();
         self.judge_the_end();
     }
 
@@ -162,6 +163,23 @@ impl Bench<'_> {
         let why = "nothing was owed to anybody, so nothing was shown";
         let owed = Reading::sure(expected).or_unseen_higher(f64::INFINITY, why);
         self.hold("deliveries.expected", &limit::at_least(1.0, LimitUnit::Count), &owed);
+    }
+
+    /// What a command was to do, or to take back, did not happen (ours: inconclusive, for the target had no part in it).
+    fn judge_the_hooks(&mut self) {
+        let failed = self.collected.hooks.iter().filter(|hook| hook.end != HookEnd::Done).count();
+        if failed > 0 {
+            let reason = format!("{failed} commands did not succeed (hooks, run.log)");
+            self.objectives.push(Judged {
+                name: "hooks".to_owned(),
+                limit: "every command succeeds".to_owned(),
+                observed: Some(failed as f64),
+                unit: Unit::Count,
+                outcome: Outcome::Inconclusive,
+                reason: Some(reason.clone()),
+            });
+            self.reasons.push(reason);
+        }
     }
 
     fn judge_the_end(&mut self) {

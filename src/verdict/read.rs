@@ -34,6 +34,15 @@ pub(super) fn read(
             Some(lines) => Ok(Reading::sure(lines as f64)),
             None => Err(unknown("no server log was seen")),
         },
+        Subject::Server("connections_unstable") => match collected.server.connections_unstable {
+            Some(times) => Ok(Reading::sure(times as f64)),
+            None => Err(unknown("scaiwave_ws_connections was never compared with what is live")),
+        },
+        Subject::Server("connections_leaked") => match collected.server.connections_leaked {
+            Some(count) => Ok(Reading::sure(count as f64)),
+            None => Err(unknown("scaiwave_ws_connections was not seen before and after")),
+        },
+        Subject::UpgradesLost => upgrades_lost(collected),
         Subject::Server("messages_dropped_total") => messages_dropped(collected, limit),
         Subject::Server(_) => Err(Absent::NoSuchName),
         Subject::Count { section, key } => count(section, key, collected),
@@ -176,6 +185,14 @@ fn messages_dropped(collected: &Collected, limit: &Limit) -> Result<Reading, Abs
         reading = reading.or_lower(0.0, self_inflicted(drops));
     }
     Ok(reading)
+}
+
+fn upgrades_lost(collected: &Collected) -> Result<Reading, Absent> {
+    let stickiness = &collected.stickiness;
+    match stickiness.upgrades_lost {
+        Some(lost) => Ok(Reading::sure(lost as f64)),
+        None => Err(unknown("connections ended within seconds, and what ended them cannot be told")),
+    }
 }
 
 fn disconnects(collected: &Collected) -> Reading {

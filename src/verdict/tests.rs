@@ -488,6 +488,22 @@ fn what_the_server_does_not_show_is_not_zero() {
             Failed,
             Failed,
         ),
+        case(
+            "sessions missing",
+            |_, c| c.stickiness.upgrades_lost = Some(1),
+            "upgrades_lost",
+            Failed,
+            Failed,
+        )
+        .with("upgrades_lost", exactly(0.0)),
+        case(
+            "ends that prove nothing",
+            |_, c| c.stickiness.short_lived = 3,
+            "upgrades_lost",
+            Inconclusive,
+            Inconclusive,
+        )
+        .with("upgrades_lost", exactly(0.0)),
         case("no log of the server", good, "fanout_failed", Inconclusive, Inconclusive)
             .with("fanout_failed", exactly(0.0)),
     ]);
@@ -652,6 +668,9 @@ fn every_counter_of_the_summary_can_be_judged() {
     }
     let mut collected = collected();
     collected.server.fanout_failed = Some(0);
+    collected.server.connections_unstable = Some(0);
+    collected.server.connections_leaked = Some(0);
+    collected.stickiness.upgrades_lost = Some(0);
     let mut names = keys("clients", &collected.clients);
     names.extend(keys("publishes", &collected.publishes));
     names.extend(keys("deliveries", &collected.deliveries));
@@ -659,7 +678,15 @@ fn every_counter_of_the_summary_can_be_judged() {
     names.extend(keys("tokens", &collected.tokens));
     names.extend(keys("reconnects", &collected.reconnects));
     names.extend(
-        ["disconnects.total", "server.messages_dropped_total", "server.fanout_failed"].map(str::to_owned),
+        [
+            "disconnects.total",
+            "server.messages_dropped_total",
+            "server.fanout_failed",
+            "server.connections_unstable",
+            "server.connections_leaked",
+            "stickiness.upgrades_lost",
+        ]
+        .map(str::to_owned),
     );
     for metric in Metric::ALL {
         names.extend(["min", "p50", "p90", "p99", "p999", "max"].map(|at| format!("{}.{at}", metric.name())));

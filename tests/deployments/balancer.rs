@@ -1,10 +1,12 @@
 //! nginx and HAProxy as processes of a test's own.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -71,7 +73,9 @@ impl Running {
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(20) {
             if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
-                return true;
+                // Somebody else may be listening there, and then ours is about to end.
+                thread::sleep(Duration::from_millis(200));
+                return self.child.try_wait().expect("a child of ours").is_none();
             }
             if self.child.try_wait().expect("a child of ours").is_some() {
                 return false;
@@ -165,6 +169,8 @@ pub(crate) struct Nginx {
     tls: String,
     name: &'static str,
     main: String,
+    /// Beside the upstream, in `http`.
+    maps: &'static str,
 }
 
 impl Nginx {
@@ -180,7 +186,15 @@ impl Nginx {
             tls: String::new(),
             name: "_",
             main: String::new(),
+            maps: "",
         }
+    }
+
+    /// Pods are chosen so (`random;`, `hash …;`), with maps for it if it needs some.
+    pub(crate) fn choosing(mut self, by: &'static str, maps: &'static str) -> Self {
+        self.upstream.insert_str(0, &format!("    {by}\n"));
+        self.maps = maps;
+        self
     }
 
     pub(crate) fn with_tls(mut self, certificate: &Certificate) -> Self {
@@ -217,11 +231,12 @@ impl Nginx {
 
 impl Balancer for Nginx {
     fn command(&self, port: u16, place: &Path) -> Command {
-        let Self { read_timeout, upgrade, upstream, tls, name, main } = self;
+        let Self { read_timeout, upgrade, upstream, tls, name, main, maps } = self;
         let upgrade = if *upgrade { "$http_upgrade" } else { "''" };
         let listen = if tls.is_empty() { "" } else { " ssl" };
         let http = format!(
             r#"  map {upgrade} $connection_upgrade {{ default upgrade; '' ''; }}
+  {maps}
   upstream pods {{
 {upstream}    keepalive 64;
   }}
@@ -237,11 +252,48 @@ impl Balancer for Nginx {
       proxy_set_header Connection $connection_upgrade;
       proxy_read_timeout {read_timeout};
       proxy_send_timeout 90s;
+      add_header X-Served-By $upstream_addr always;
     }}
   }}
 "#
         );
         nginx(place, main, &http)
+    }
+}
+
+/// Each pod on a loopback address of its own, all on one port, as a name with many addresses has them; and one more address
+/// that takes turns.
+pub(crate) struct OnePort(Vec<String>);
+
+impl OnePort {
+    pub(crate) fn new(pods: &Pods) -> Self {
+        Self(pods.addresses.clone())
+    }
+
+    /// The address of the pod with this index.
+    pub(crate) fn address(pod: usize) -> String {
+        format!("127.0.0.{}", 2 + pod)
+    }
+}
+
+impl Balancer for OnePort {
+    fn command(&self, port: u16, place: &Path) -> Command {
+        let mut http = String::from(
+            "  map $http_upgrade $connection_upgrade { default upgrade; '' ''; }\n  upstream pods {\n    ip_hash;\n",
+        );
+        for address in &self.0 {
+            let _ = writeln!(http, "    server {address};");
+        }
+        http.push_str("  }\n");
+        let each = self.0.iter().enumerate().map(|(index, pod)| (Self::address(index), pod.as_str()));
+        for (address, to) in each.chain([("127.0.0.1".to_owned(), "pods")]) {
+            let _ = writeln!(
+                http,
+                "  server {{ listen {address}:{port}; location / {{ proxy_pass http://{to}; proxy_http_version 1.1; \
+                 proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade; }} }}"
+            );
+        }
+        nginx(place, "", &http)
     }
 }
 
@@ -278,6 +330,7 @@ http {{
 pub(crate) struct Haproxy {
     servers: String,
     tls: String,
+    by: &'static str,
     tunnel_timeout: &'static str,
     /// Lines of its frontend.
     rules: String,
@@ -286,10 +339,22 @@ pub(crate) struct Haproxy {
 impl Haproxy {
     pub(crate) fn new(pods: &Pods) -> Self {
         let servers = (1..).zip(&pods.addresses).fold(String::new(), |mut text, (number, address)| {
-            let _ = writeln!(text, "  server pod-{number} {address}");
+            let _ = writeln!(text, "  server pod-{number} {address} cookie pod-{number}");
             text
         });
-        Self { servers, tls: String::new(), tunnel_timeout: "90s", rules: String::new() }
+        Self {
+            servers,
+            tls: String::new(),
+            by: "balance roundrobin",
+            tunnel_timeout: "90s",
+            rules: String::new(),
+        }
+    }
+
+    /// Pods are chosen so: lines of the backend.
+    pub(crate) fn choosing(mut self, by: &'static str) -> Self {
+        self.by = by;
+        self
     }
 
     /// `timeout tunnel`
@@ -312,11 +377,12 @@ impl Haproxy {
 
 impl Balancer for Haproxy {
     fn command(&self, port: u16, place: &Path) -> Command {
-        let Self { servers, tls, tunnel_timeout, rules } = self;
+        let Self { servers, tls, by, tunnel_timeout, rules } = self;
         let text = format!(
             "global\n  maxconn 8192\ndefaults\n  mode http\n  timeout connect 5s\n  timeout client 90s\n  \
              timeout server 90s\n  timeout tunnel {tunnel_timeout}\nfrontend stream\n  \
-             bind 127.0.0.1:{port}{tls}\n{rules}  default_backend pods\nbackend pods\n  balance roundrobin\n{servers}"
+             bind 127.0.0.1:{port}{tls}\n{rules}  default_backend pods\nbackend pods\n  {by}\n  \
+             http-response set-header X-Served-By %s\n{servers}"
         );
         haproxy(place, &text)
     }
@@ -330,9 +396,16 @@ fn haproxy(place: &Path, text: &str) -> Command {
     command
 }
 
+/// One that nobody listens on, and that no other test of this process was given: two HAProxies would share it.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("bound").port()
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        if GIVEN.lock().expect("no panic in here").insert(port) {
+            return port;
+        }
+    }
 }
 
 /// Where Debian puts it, which is not in everybody's PATH.

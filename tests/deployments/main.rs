@@ -16,8 +16,9 @@ mod probe;
 mod rooms;
 mod runs;
 mod served;
+mod sticky;
 
-use balancer::{Balancer, Haproxy, Nginx, Running, ShippedHaproxy, ShippedNginx};
+use balancer::{Balancer, Haproxy, Nginx, OnePort, Running, ShippedHaproxy, ShippedNginx};
 use certificate::Certificate;
 use pods::Pods;
 use runs::{Run, SMALL};
@@ -137,4 +138,23 @@ fn a_name_that_is_not_looked_up_keeps_its_name_on_the_way() {
     for own in ["from=127.0.0.2 ", "from=127.0.0.3 "] {
         assert!(log.lines().filter(|line| line.contains(own)).count() > 10, "{own}: {log}");
     }
+}
+
+#[test]
+fn every_address_of_a_name_is_scraped_as_a_pod_of_its_own() {
+    let pods = Pods::start(3);
+    let nginx = OnePort::new(&pods).start();
+    let port = nginx.port();
+    let addresses = (0..3).map(|pod| format!("\"pods.example.com:{port}:{}\"", OnePort::address(pod)));
+    let set = [
+        format!("target.metrics=[\"http://pods.example.com:{port}/metrics\"]"),
+        format!("target.resolve=[{}]", addresses.collect::<Vec<_>>().join(",")),
+        "target.scrape_interval=500ms".to_owned(),
+    ];
+    let run = Run::of(SMALL, &format!("http://127.0.0.1:{port}"), &pods, &set, |_| ());
+    let server = &run.summary.server;
+    assert_eq!((server.endpoints, server.partial, server.scrape_failures), (3, false, 0));
+    assert_eq!((server.ws_connections.before, server.ws_connections.peak), (Some(0), Some(20)), "{server:?}");
+    assert_eq!((server.connections_unstable, server.connections_leaked), (Some(0), Some(0)), "{server:?}");
+    assert!(server.not_exposed.is_empty(), "{server:?}");
 }

@@ -6,8 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use wavesoak::profile::BalancerMode;
-use wavesoak::target::Config;
 use wavesoak::target::process::{Embedded, SpawnOptions};
+use wavesoak::target::{Config, Truth};
 
 pub(crate) const EXE: &str = env!("CARGO_BIN_EXE_wavesoak");
 
@@ -19,7 +19,8 @@ pub(crate) struct Pods {
     pub(crate) metrics: Vec<String>,
     /// What signs their tokens.
     pub(crate) key: String,
-    stop: Option<mpsc::Sender<()>>,
+    /// Asks for the truth; the pods end when it is dropped.
+    asks: Option<mpsc::Sender<mpsc::Sender<Truth>>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -37,18 +38,25 @@ impl Pods {
         profile.target.embedded.balancer.mode = BalancerMode::Direct;
         let mut config = Config::from_profile(&profile);
         change(&mut config);
-        let (stop, stopped) = mpsc::channel();
+        let (asks, asked) = mpsc::channel();
         let (ready, started) = mpsc::channel();
-        let thread = thread::spawn(move || serve(&config, &ready, &stopped));
+        let thread = thread::spawn(move || serve(&config, &ready, &asked));
         let (urls, metrics, key) = started.recv().expect("they start");
         let addresses = urls.iter().map(|url| url.trim_start_matches("http://").to_owned()).collect();
-        Self { addresses, metrics, key, stop: Some(stop), thread: Some(thread) }
+        Self { addresses, metrics, key, asks: Some(asks), thread: Some(thread) }
+    }
+
+    /// What they know that they did.
+    pub(crate) fn truth(&self) -> Truth {
+        let (answer, answered) = mpsc::channel();
+        self.asks.as_ref().expect("they serve").send(answer).expect("they serve");
+        answered.recv().expect("they answer")
     }
 }
 
 type Started = (Vec<String>, Vec<String>, String);
 
-fn serve(config: &Config, ready: &mpsc::Sender<Started>, stopped: &mpsc::Receiver<()>) {
+fn serve(config: &Config, ready: &mpsc::Sender<Started>, asked: &mpsc::Receiver<mpsc::Sender<Truth>>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let spawned = Embedded::spawn(Path::new(EXE), config, SpawnOptions::default()).await;
@@ -59,14 +67,16 @@ fn serve(config: &Config, ready: &mpsc::Sender<Started>, stopped: &mpsc::Receive
         let key = target.key().expose().to_owned();
         ready.send((target.urls(), target.metrics_urls(), key)).expect("somebody waits");
         // The children serve by themselves; this thread only keeps them until it is told.
-        let _ = stopped.recv();
+        while let Ok(answer) = asked.recv() {
+            answer.send(target.truth().await.expect("the truth")).expect("somebody waits");
+        }
         target.shutdown().await;
     });
 }
 
 impl Drop for Pods {
     fn drop(&mut self) {
-        drop(self.stop.take());
+        drop(self.asks.take());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use wavesoak::profile::{self, Override};
 use wavesoak::report::Summary;
-use wavesoak::report::run::{ProgressView, RunError, RunObserver, RunOptions, RunOutcome};
+use wavesoak::report::run::{HookOptions, ProgressView, RunError, RunObserver, RunOptions, RunOutcome};
 use wavesoak::worker::coordinator;
 
 use crate::pods::{EXE, Pods};
@@ -40,15 +40,22 @@ bridge = "stream-first"
 /// A run that came to its end.
 pub(crate) struct Run {
     pub(crate) summary: Summary,
+    findings: String,
 }
 
 impl Run {
     /// Of this profile against this URL; `meanwhile` is called once for each second of it.
     pub(crate) fn of(text: &str, url: &str, pods: &Pods, set: &[String], meanwhile: impl FnMut(u64)) -> Self {
         match play(text, url, pods, set, meanwhile) {
-            Ok(outcome) => Self { summary: outcome.summary },
+            Ok((outcome, findings)) => Self { summary: outcome.summary, findings },
             Err(error) => panic!("{}", error.told()),
         }
+    }
+
+    /// Findings whose kind begins so.
+    pub(crate) fn findings_of(&self, kind: &str) -> u64 {
+        let begins = format!("\"kind\":\"{kind}");
+        self.findings.lines().filter(|line| line.contains(&begins)).count() as u64
     }
 
     /// Why there is none.
@@ -67,7 +74,7 @@ fn play(
     pods: &Pods,
     set: &[String],
     meanwhile: impl FnMut(u64),
-) -> Result<RunOutcome, RunError> {
+) -> Result<(RunOutcome, String), RunError> {
     let place = tempfile::tempdir().expect("a place");
     let key = key_file(&place, pods);
     let metrics: Vec<String> = pods.metrics.iter().map(|url| format!("{url:?}")).collect();
@@ -84,11 +91,14 @@ fn play(
     let options = RunOptions {
         out: place.path().to_owned(),
         shared: false,
+        hooks: HookOptions::default(),
         exe: PathBuf::from(EXE),
         cleanup: false,
         profile_toml: profile.to_toml(),
     };
-    coordinator::run(Arc::new(profile), &options, &mut Watch { told: 0, meanwhile })
+    let outcome = coordinator::run(Arc::new(profile), &options, &mut Watch { told: 0, meanwhile })?;
+    let findings = fs::read_to_string(outcome.directory.join("findings.jsonl")).expect("findings");
+    Ok((outcome, findings))
 }
 
 fn key_file(place: &TempDir, pods: &Pods) -> PathBuf {

@@ -150,9 +150,11 @@ fn drop_equal(table: &mut toml::Table, plain: &toml::Table) {
 
 #[test]
 fn every_kind_of_fault_is_drawn() {
+    // A command reaches nothing in virtual time.
     let drawn: BTreeSet<&str> =
         (0..PLANS).flat_map(|number| random_profile(number).faults).map(|fault| fault.kind.name()).collect();
-    let missing: Vec<_> = FaultKind::NAMES.iter().filter(|name| !drawn.contains(*name)).collect();
+    let missing: Vec<_> =
+        FaultKind::NAMES.iter().filter(|name| **name != "exec" && !drawn.contains(*name)).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
 

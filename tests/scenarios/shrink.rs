@@ -95,7 +95,8 @@ fn smaller_kinds(kind: &FaultKind) -> Vec<FaultKind> {
         | FaultKind::IdleTimeout(_)
         | FaultKind::MaxAge(_)
         | FaultKind::RefusePublishes
-        | FaultKind::Metrics(..) => Vec::new(),
+        | FaultKind::Metrics(..)
+        | FaultKind::Exec(_) => Vec::new(),
     }
 }
 

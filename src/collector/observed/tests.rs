@@ -1,8 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::collector::ledger::First;
 use crate::profile;
-use crate::session::ConnectionInfo;
+use crate::session::{Arrival, Channel};
 use crate::wire::SyncEvent;
 
 const BOUND: Duration = Duration::from_secs(5);

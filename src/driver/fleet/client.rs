@@ -257,6 +257,7 @@ impl Client {
         match outcome {
             Ok(opened) => {
                 self.fleet.line.keep_cookies(self.number, &opened.cookies);
+                self.served_by(true, opened.pod);
                 if let Some(address) = opened.stream.local_address() {
                     let fact = Observation::ConnectedFrom { address };
                     self.fleet.watcher.observe(self.fleet.line.clock.now(), self.number, &fact);
@@ -328,7 +329,7 @@ impl Client {
     }
 
     fn synced(&mut self, id: u32, answer: Result<Answer, Trouble>, cx: &mut Context<'_>) {
-        let answer = match answer {
+        let mut answer = match answer {
             Ok(answer) => answer,
             Err(trouble) => {
                 let trouble = sync_trouble(trouble.kind);
@@ -336,9 +337,20 @@ impl Client {
             }
         };
         self.fleet.line.keep_cookies(self.number, &answer.cookies);
+        if answer.is_success() {
+            self.served_by(false, answer.pod.take());
+        }
         match read_page(&answer, false) {
             Ok(page) => self.feed(Input::Synced { id, page: &page }, cx),
             Err(trouble) => self.feed(Input::SyncFailed { id, trouble }, cx),
+        }
+    }
+
+    /// Tells which pod has answered, where that can be told.
+    fn served_by(&self, stream: bool, header: Option<Box<str>>) {
+        if let Some(pod) = self.fleet.line.pod(self.number, header) {
+            let fact = Observation::ServedBy { stream, pod };
+            self.fleet.watcher.observe(self.fleet.line.clock.now(), self.number, &fact);
         }
     }
 

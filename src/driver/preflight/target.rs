@@ -111,7 +111,9 @@ impl Visitor<'_> {
     }
 
     async fn metrics(&self, endpoint: &Endpoint) -> Option<String> {
-        endpoint.resolve().await.ok()?;
+        if !endpoint.has_address() {
+            endpoint.resolve().await.ok()?;
+        }
         let answer = self.get(endpoint, "").await.ok().filter(Answer::is_success)?;
         String::from_utf8(answer.body.into()).ok()
     }

@@ -231,6 +231,7 @@ mod tests {
             tokens: Rc::new(Tokens::new(clock, Source::Minted(minter), agent, life, clients)),
             probe: Rc::new(Probe::new(clock.now())),
             cookies: RefCell::new(vec![Cookies::default(); clients as usize]),
+            names_pods: crate::driver::line::NamesPods::default(),
             read_buffer: RefCell::default(),
             connect_deadline: life,
             sync_deadline: life,

@@ -70,7 +70,7 @@ pub enum RememberedError {
         "use `{path}`, in which rooms are remembered (population.kept_rooms names another file)", path = .path.display()
     )]
     Open { path: PathBuf, source: io::Error },
-    #[error("use these rooms: another run or cleanup has locked `{path}`", path = .path.display())]
+    #[error("use these rooms: another run has locked `{path}`, or a cleanup", path = .path.display())]
     Locked { path: PathBuf },
     #[error("use `{path}`, in which rooms are remembered: others may read it (mode {mode:o}): chmod 600", path = .path.display())]
     Exposed { path: PathBuf, mode: u32 },
@@ -250,7 +250,7 @@ mod tests {
         assert!(first.tell(room(0, State::Made)) && first.tell(room(1, State::Asked)));
         assert!(first.tell(room(2, State::Made)) && first.tell(room(2, State::Gone)));
         let locked = Remembered::open(&path, TARGET).expect_err("held").to_string();
-        assert!(locked.contains("another run or cleanup"), "{locked}");
+        assert!(locked.contains("another run has locked"), "{locked}");
         drop(first);
         let other = Remembered::open(&path, "http://localhost:1").expect("there");
         assert_eq!(other.rooms(false), []);

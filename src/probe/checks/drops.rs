@@ -166,8 +166,8 @@ impl<'a> Drops<'a> {
         self.together().unwrap_or_else(|| self.unstable())
     }
 
-    /// No pinging stream was cut by then, and one lived on for long enough to have been; no quiet one was silent for
-    /// longer, or else the cuts came at too many moments for an accident.
+    /// No pinging stream was cut by then, and one lived on for long enough to have been. No stream that was cut had been
+    /// silent for longer before; others may have been (another way, another rule) if the cuts were no single event.
     fn spares_pinging(&self, idle: &Cluster) -> bool {
         let mut ages: Vec<Duration> =
             self.all.iter().filter(|drop| !drop.pings).map(|drop| drop.tape.age()).collect();
@@ -175,7 +175,8 @@ impl<'a> Drops<'a> {
         let long = ages.get(ages.len() / 2).copied().unwrap_or(idle.at).max(idle.at) + MARGIN;
         let outlived = self.longest(|stream| stream.pings) > long;
         let early = self.all.iter().filter(|drop| drop.pings && drop.tape.age() <= long).count();
-        outlived && early == 0 && (self.more_silent(idle) == 0 || self.moment().is_none())
+        let disproved = self.all.iter().any(|drop| !drop.pings && drop.tape.longest_silence > idle.at);
+        outlived && early == 0 && !disproved && (self.more_silent(idle) == 0 || self.moment().is_none())
     }
 
     /// Quiet streams that were silent for longer than that, and then went on.

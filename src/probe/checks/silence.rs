@@ -164,7 +164,7 @@ mod tests {
         let pinged = || tape(&[30, 60, 90], 95, true, false);
         assert_eq!(judged(95, vec![pinged(), pinged()]), (Outcome::Healthy, ""));
         assert_eq!(judged(20, vec![tape(&[], 20, true, false)]), (Outcome::Inconclusive, ""));
-        assert_eq!(judged(20, vec![tape(&[5, 10], 20, true, false)]), (Outcome::Healthy, ""));
+        assert_eq!(judged(20, vec![tape(&[10, 20], 20, true, false)]), (Outcome::Healthy, ""));
         assert_eq!(judged(95, vec![]), (Outcome::Inconclusive, ""));
     }
 

@@ -5,7 +5,8 @@ use crate::plan::Population;
 use super::super::error::Why;
 use super::super::quantity::{Share, Written as _};
 use super::super::{
-    BalancerMode, Coordinates, Delivery, Events, Fault, FaultKind, Line, Metrics, Publish, Stream, Sync, Who,
+    BalancerMode, Coordinates, Delivery, Events, Exec, Fault, FaultKind, Line, Metrics, Publish, Stream,
+    Sync, Who,
 };
 use super::{MANY, Rules, course};
 
@@ -24,6 +25,22 @@ impl Rules<'_> {
         }
         let many = u32::try_from(faults.len()).unwrap_or(u32::MAX);
         self.at_most("fault", many, MANY);
+    }
+
+    fn exec(&mut self, path: Path, exec: &Exec) {
+        self.interval(&path.key("timeout"), exec.timeout);
+        for (key, words, needed) in [("command", &exec.command, true), ("undo", &exec.undo, false)] {
+            let there = words.first().is_some_and(|program| !program.trim().is_empty());
+            let readable = !words.iter().any(|word| word.contains('\0'));
+            self.require(
+                (there || !needed && words.is_empty()) && readable,
+                &path.key(key),
+                words,
+                Why::NoCommand,
+            );
+            let one = !exec.shell || words.len() <= 1;
+            self.require(one, &path.key(key), words, Why::OneLine);
+        }
     }
 
     fn fault(&mut self, path: Path, kind: &FaultKind) {
@@ -49,6 +66,7 @@ impl Rules<'_> {
                 self.require(proxied, &path.key("timeout"), timeout, Why::NoBalancer);
             }
             FaultKind::RefusePublishes => {}
+            FaultKind::Exec(exec) => self.exec(path, exec),
             FaultKind::RejectTokens(who) => self.who(path, who),
             FaultKind::Delivery(events, delivery) => {
                 self.events(path, events);

@@ -38,6 +38,10 @@ impl Rules<'_> {
             }
             self.require(is_proxy(proxy), "target.proxy", proxy, Why::BadProxy);
         }
+        let names = [("target.pod_header", &target.pod_header), ("target.pod_cookie", &target.pod_cookie)];
+        for (key, name) in names.into_iter().filter_map(|(key, name)| Some((key, name.as_ref()?))) {
+            self.require(is_token(name), key, name, Why::NoToken);
+        }
         for header in &target.headers {
             match header.split_once(':') {
                 Some((name, _)) if is_own(name) => {

@@ -485,7 +485,9 @@ fn if_exposed_is_refused_for_what_is_always_known() {
         &["objectives.duplicate== 0 if exposed"],
         "`objectives.duplicate` = \"= 0 if exposed\": is always known: leave out `if exposed`",
     );
-    assert_eq!(wrong(&["objectives.fanout_failed== 0 if exposed"]), [""; 0]);
+    for name in ["fanout_failed", "connections_leaked", "upgrades_lost"] {
+        assert_eq!(wrong(&[&format!("objectives.{name}== 0 if exposed")]), [""; 0]);
+    }
 }
 
 #[test]
@@ -614,6 +616,8 @@ fn a_wrong_way_to_the_target_is_told_with_its_form() {
         ("target.headers=[\"Authorization: Bearer x\"]", "leave it out"),
         ("target.headers=[\"Sec-WebSocket-Protocol: x\"]", "leave it out"),
         ("target.family=ipv5", "`ipv4`"),
+        ("target.pod_header=X Served By", "name of a header or a cookie"),
+        ("target.pod_cookie=\"\"", "name of a header or a cookie"),
     ] {
         let found = wrong(&[set]).join("\n");
         assert!(found.contains(words) && !found.contains("secret@"), "{set}: {found}");
@@ -624,8 +628,29 @@ fn a_wrong_way_to_the_target_is_told_with_its_form() {
         "target.local_addresses=[\"127.0.0.2\", \"::1\"]",
         "target.proxy=http://proxy.example.com:3128/",
         "target.headers=[\"X-Env: staging\"]",
+        "target.pod_header=X-Served-By",
+        "target.pod_cookie=scaiwave_pod",
     ];
     assert_eq!(wrong(&good), [""; 0]);
+}
+
+#[test]
+fn a_command_that_cannot_be_run_is_refused() {
+    for (keys, words) in [
+        ("command=[],undo=[]", "is no command"),
+        ("command=[' '],undo=[]", "is no command"),
+        ("command=['true'],undo=['']", "is no command"),
+        ("command=['echo a','b'],undo=[],shell=true", "is for the shell"),
+        ("command=['true'],undo=['a','b'],shell=true", "is for the shell"),
+        ("command=['true'],undo=[],timeout='1ms'", "timeout"),
+        ("command=['true']", "undo = []"),
+        ("undo=[]", "command = ["),
+        ("command=['true'],undo=[],share='10%'", "is not used by the kind `exec`"),
+    ] {
+        let found = wrong(&[&format!("fault=[{{kind='exec',at='1s',{keys}}}]")]).join("\n");
+        assert!(found.contains(words), "{keys}: {found}");
+    }
+    assert_eq!(wrong(&["fault=[{kind='exec',at='1s',command=['a','b c'],undo=[]}]"]), [""; 0]);
 }
 
 #[test]

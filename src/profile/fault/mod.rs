@@ -50,13 +50,38 @@ pub enum FaultKind {
     Sync(Who, Sync),
     /// Target side: what this pod's `/metrics` says (`None`: every pod's).
     Metrics(Option<u32>, Metrics),
+    /// A command of the user's own, on this machine.
+    Exec(Exec),
+}
+
+/// A command, and what takes back what it did. Never empty but for `undo`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exec {
+    /// Program and arguments; with `shell`, one line.
+    pub command: Vec<String>,
+    /// Run at the fault's end, on abort, and on the next start after a crash; empty: there is nothing to take back.
+    pub undo: Vec<String>,
+    /// Both are lines for `/bin/sh -c`.
+    pub shell: bool,
+    /// What either may take; then it is killed, with what it has started.
+    pub timeout: Duration,
+}
+
+impl Exec {
+    /// Program and arguments of `command` or `undo`.
+    pub fn argv(&self, words: &[String]) -> Vec<String> {
+        let shell = ["/bin/sh", "-c"].map(str::to_owned);
+        let before = if self.shell { shell.to_vec() } else { Vec::new() };
+        before.into_iter().chain(words.iter().cloned()).collect()
+    }
 }
 
 impl Fault {
     /// It happens at one moment: by its kind, or because it was given no duration.
     pub fn is_instant(&self) -> bool {
         let brief = matches!(self.kind, FaultKind::Line(_, Line::Restart));
-        self.kind.is_instant() || (brief && self.duration.is_none())
+        let once = matches!(&self.kind, FaultKind::Exec(exec) if exec.undo.is_empty());
+        self.kind.is_instant() || ((brief || once) && self.duration.is_none())
     }
 }
 
@@ -71,7 +96,25 @@ impl FaultKind {
 
     /// Planted by our own target; never planted on a deployment.
     pub fn is_target_side(&self) -> bool {
-        !matches!(self, Self::Line(..))
+        !matches!(self, Self::Line(..) | Self::Exec(_))
+    }
+
+    /// It ends connections, or may.
+    pub fn ends_connections(&self) -> bool {
+        match self {
+            Self::Line(_, line) => !matches!(line, Line::SlowReader(_)),
+            Self::PodKill(_)
+            | Self::IdleTimeout(_)
+            | Self::MaxAge(_)
+            | Self::RejectTokens(_)
+            | Self::Stream(..)
+            | Self::Exec(_) => true,
+            Self::RefusePublishes
+            | Self::Delivery(..)
+            | Self::Publish(..)
+            | Self::Sync(..)
+            | Self::Metrics(..) => false,
+        }
     }
 
     /// It hits by coordinates, wherever in time they lie, and so hits the same on every engine.
@@ -291,7 +334,7 @@ pub enum Sync {
     },
 }
 
-/// What `/metrics` says of `scaiwave_ws_messages_dropped_total`.
+/// What `/metrics` says of `scaiwave_ws_messages_dropped_total`, and of `scaiwave_ws_connections`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Metrics {
@@ -306,6 +349,8 @@ pub enum Metrics {
     },
     /// There is no `/metrics`.
     Absent,
+    /// Connections that end stay in `scaiwave_ws_connections` for good.
+    Leak,
 }
 
 /// As `kind` writes it.
@@ -365,11 +410,12 @@ pub(super) fn name(kind: &FaultKind) -> &'static str {
             Sync::Retain { .. } => "sync-retain",
         },
         FaultKind::Metrics(..) => "metrics",
+        FaultKind::Exec(_) => "exec",
     }
 }
 
 /// Every kind, as `kind` writes it: those of the client's side, then those of the target's.
-pub(super) const NAMES: [&str; 44] = [
+pub(super) const NAMES: [&str; 45] = [
     "reset",
     "cut",
     "silent",
@@ -379,6 +425,7 @@ pub(super) const NAMES: [&str; 44] = [
     "same-token",
     "outage",
     "restart",
+    "exec",
     "pod-kill",
     "idle-timeout",
     "max-age",

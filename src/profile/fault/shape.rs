@@ -8,8 +8,8 @@ use super::super::error::{Problem, Why};
 use super::super::quantity::{self, Share};
 use super::super::shape::Text;
 use super::{
-    Coordinates, Delivery, Events, Fault, FaultKind, How, Line, Metrics, NAMES, Publish, Strange, Stream,
-    Sync, Who, name,
+    Coordinates, Delivery, Events, Exec, Fault, FaultKind, How, Line, Metrics, NAMES, Publish, Strange,
+    Stream, Sync, Who, name,
 };
 
 /// The keys of all kinds together.
@@ -68,6 +68,12 @@ pub(in super::super) struct FaultShape {
     more: Option<Text<u32>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sync: Option<Text<bool>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<Text<Vec<String>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    undo: Option<Text<Vec<String>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shell: Option<Text<bool>>,
 }
 
 impl FaultShape {
@@ -143,6 +149,12 @@ impl FaultShape {
             FaultKind::Metrics(pod, metrics) => {
                 shape.pod = pod.map(Text);
                 shape.write_metrics(*metrics);
+            }
+            FaultKind::Exec(exec) => {
+                shape.command = Some(Text(exec.command.clone()));
+                shape.undo = Some(Text(exec.undo.clone()));
+                shape.shell = Some(Text(exec.shell));
+                shape.timeout = Some(Text(exec.timeout));
             }
         }
         shape
@@ -229,6 +241,7 @@ impl FaultShape {
             Metrics::Reset => SHOWN[1],
             Metrics::Wrong { .. } => SHOWN[2],
             Metrics::Absent => SHOWN[3],
+            Metrics::Leak => SHOWN[4],
         };
         self.show = Some(Text(word.to_owned()));
         if let Metrics::Wrong { more } = metrics {
@@ -237,8 +250,11 @@ impl FaultShape {
     }
 }
 
+/// What a command may take unless it says otherwise (ours).
+const EXEC_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// What `show` of a metrics fault can say.
-const SHOWN: [&str; 4] = ["missing", "reset", "wrong", "absent"];
+const SHOWN: [&str; 5] = ["missing", "reset", "wrong", "absent", "leak"];
 
 /// Instants take no duration, and neither do coordinates.
 fn may_last(kind: &FaultKind) -> bool {
@@ -283,6 +299,7 @@ impl Keys<'_> {
                 self.who().map(line(Line::Outage { sync }))
             }
             "restart" => self.who().map(line(Line::Restart)),
+            "exec" => self.exec().map(FaultKind::Exec),
             "pod-kill" => Some(FaultKind::PodKill(self.pod())),
             "idle-timeout" => {
                 let timeout = self.needed("timeout", "timeout = \"20s\"", |keys| keys.timeout.take())?;
@@ -400,6 +417,19 @@ impl Keys<'_> {
         Some(Events::Coordinates(Coordinates { client: client?, room, first: first?, count: count? }))
     }
 
+    fn exec(&mut self) -> Option<Exec> {
+        let command = self.needed(
+            "command",
+            "command = [\"kubectl\", \"rollout\", \"restart\", \"deployment/scaiwave\"]",
+            |keys| keys.command.take(),
+        );
+        let undo =
+            self.needed("undo", "undo = [], where there is nothing to take back", |keys| keys.undo.take());
+        let shell = self.flag("shell", |keys| keys.shell.take());
+        let timeout = self.optional("timeout", |keys| keys.timeout.take()).unwrap_or(EXEC_TIMEOUT);
+        Some(Exec { command: command?, undo: undo?, shell, timeout })
+    }
+
     fn metrics(&mut self) -> Option<Metrics> {
         let word = self.needed("show", "show = \"missing\"", |keys| keys.show.take())?;
         match word.as_str() {
@@ -410,6 +440,7 @@ impl Keys<'_> {
                 Some(Metrics::Wrong { more })
             }
             "absent" => Some(Metrics::Absent),
+            "leak" => Some(Metrics::Leak),
             other => {
                 let why = quantity::unknown_word(other, &SHOWN);
                 self.problems.push(Problem::new(format!("{}.show", self.at), format!("{other:?}"), why));
@@ -551,6 +582,9 @@ mod tests {
             "kind = 'metrics'\nat = '3s'\nshow = 'reset'\npod = 1",
             "kind = 'metrics'\nat = '3s'\nshow = 'wrong'\nmore = 3\nduration = '9s'",
             "kind = 'metrics'\nat = '3s'\nshow = 'absent'",
+            "kind = 'metrics'\nat = '3s'\nshow = 'leak'",
+            "kind = 'exec'\nat = '3s'\ncommand = ['a', 'b c']\nundo = []",
+            "kind = 'exec'\nat = '3s'\nduration = '9s'\ncommand = ['a']\nundo = ['b']\nshell = true\ntimeout = '5s'",
         ] {
             let fault = resolved(text).unwrap_or_else(|problems| panic!("{text}: {problems:?}"));
             let written = toml::to_string(&FaultShape::of(&fault)).unwrap();
@@ -562,7 +596,8 @@ mod tests {
     fn every_name_is_the_name_of_its_kind() {
         for name in NAMES {
             let all = "at = '1s'\nshare = '1%'\ntimeout = '1s'\nby = '1s'\nback = 1\nto = 1\ncode = 4001\n\
-                       how = 'fin'\nframe = 'binary'\nstatus = 500\nkeep = 1\nshow = 'missing'";
+                       how = 'fin'\nframe = 'binary'\nstatus = 500\nkeep = 1\nshow = 'missing'\ncommand = ['true']\n\
+                       undo = []";
             let shape: FaultShape = toml::from_str(&format!("kind = '{name}'\n{all}")).unwrap();
             assert_eq!(shape.resolve("", str::to_owned, &mut Vec::new()).unwrap().kind.name(), name);
         }

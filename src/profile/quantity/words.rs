@@ -4,8 +4,8 @@ use toml::Value;
 
 use super::super::nearest::nearest;
 use super::super::{
-    Arrivals, AuthMode, BalancerMode, BridgeOrder, ClientStart, Family, How, RoomType, Sticky, StopCondition,
-    Strange, TenantShares, TrafficMode, TrafficStart,
+    Arrivals, AuthMode, BalancerMode, BridgeOrder, ClientStart, Family, How, RoomType, Sessions, Sticky,
+    StopCondition, Strange, TenantShares, TrafficMode, TrafficStart,
 };
 use super::number::decimal;
 use super::{Quantity, QuantityError, Share, Written};
@@ -39,6 +39,7 @@ macro_rules! words {
 words! {
     BalancerMode: "\"proxy\" or \"direct\"" { Proxy = "proxy", Direct = "direct" }
     Sticky: "\"none\", \"cookie\" or \"token\"" { None = "none", Cookie = "cookie", Token = "token" }
+    Sessions: "\"none\" or \"sync\"" { None = "none", Sync = "sync" }
     Family: "\"any\", \"ipv4\" or \"ipv6\"" { Any = "any", Ipv4 = "ipv4", Ipv6 = "ipv6" }
     AuthMode: "\"dev-jwt\", \"password\", \"tokens\" or \"mock\"" {
         DevJwt = "dev-jwt", Password = "password", Tokens = "tokens", Mock = "mock",

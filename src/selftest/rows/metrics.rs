@@ -36,6 +36,14 @@ pub(super) const ROWS: &[Row] = &[
         expected: &[("messages_dropped_total", Exactly(5))],
     },
     Row {
+        name: "metrics-leak",
+        defect: "connections that have ended stay in the gauge",
+        faults: "[[fault]]\nkind = \"metrics\"\nat = \"3100ms\"\nshow = \"leak\"\n",
+        set: &[],
+        // Everybody leaves in the end.
+        expected: &[("connections_leaked", Exactly(12))],
+    },
+    Row {
         name: "metrics-absent",
         defect: "there is no /metrics for a while",
         faults: "[[fault]]\nkind = \"metrics\"\nat = \"3100ms\"\nduration = \"1200ms\"\npod = 0\nshow = \"absent\"\n",

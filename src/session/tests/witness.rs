@@ -219,6 +219,7 @@ impl Witness {
                 (self.position, self.refreshing) = (*position, false);
                 self.requests.clear();
             }
+            Observation::ServedBy { .. } => panic!("only a driver sees who answered"),
             Observation::Odd(_) | Observation::Refreshed | Observation::TokenRejected => {}
         }
     }

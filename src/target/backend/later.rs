@@ -1,4 +1,4 @@
-//! What planted faults put off.
+//! What planted faults, and missing sessions, put off.
 
 use std::collections::BTreeMap;
 
@@ -21,6 +21,8 @@ pub(super) enum Task {
     Release(ConnId),
     /// Answer a sync request.
     Answer(WaiterId),
+    /// Drop a stream whose pod does not have its session.
+    Drop(ConnId),
     /// Make an event visible.
     Commit(Stored, FaultIx),
 }
@@ -72,6 +74,7 @@ impl Backend {
                         self.effects.push_back(Effect::SyncReady { waiter, page });
                     }
                 }
+                Task::Drop(conn) => self.drop_sessionless(now, conn),
                 Task::Commit(stored, fault) => self.commit(now, stored, fault),
             }
         }

@@ -17,6 +17,7 @@ mod publish;
 mod read;
 mod rooms;
 mod seam;
+mod session;
 mod stream;
 #[cfg(test)]
 mod tests_support;
@@ -49,7 +50,7 @@ use super::ids::Ids;
 use super::line::{LogEvent, LogLine};
 use super::page::{Page, Waiter, WaiterId};
 use super::registry::{ParticipantIx, Registry, TenantIx};
-use super::truth::{Deed, Truth};
+use super::truth::{Deed, PodTruth, Truth};
 
 use later::{LateAnswer, Later};
 use pods::Pod;
@@ -81,6 +82,8 @@ pub struct Backend {
     messages_dropped: u64,
     fanout_failed: u64,
     in_seam: u64,
+    /// Upgrades, by pod.
+    upgrades: Vec<PodTruth>,
 }
 
 /// What comes out of [`Backend::poll`].
@@ -138,6 +141,7 @@ impl Backend {
             messages_dropped: 0,
             fanout_failed: 0,
             in_seam: 0,
+            upgrades: vec![PodTruth::default(); config.pods as usize],
         }
     }
 
@@ -200,7 +204,8 @@ impl Backend {
     pub fn truth(&self) -> Truth {
         let faults = self.faults.truths();
         let Self { messages_dropped, fanout_failed, in_seam, .. } = *self;
-        Truth { faults, messages_dropped, fanout_failed, in_seam, ..Truth::default() }
+        let pods = self.upgrades.clone();
+        Truth { faults, messages_dropped, fanout_failed, in_seam, pods, ..Truth::default() }
     }
 
     /// The rules of a token: it must not have expired, and its identity must not be refused.

@@ -255,6 +255,8 @@ impl Backend {
             Metrics::Missing => Some(metrics.text_without_dropped()),
             Metrics::Wrong { more } => Some(metrics.text(u64::from(more))),
             Metrics::Reset => Some(metrics.text(0)),
+            // It says what is, as far as it knows.
+            Metrics::Leak => return Some(metrics.text(0)),
         };
         self.faults.truth_mut(fault).add(Deed::ScrapeAltered, 1);
         text

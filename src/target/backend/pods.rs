@@ -98,9 +98,12 @@ impl Pod {
         self.metrics.opened(tenant.to_string());
     }
 
-    pub(super) fn closed(&mut self, conn: ConnId, tenant: Uuid) {
+    /// A planted fault may leave it in the gauge.
+    pub(super) fn closed(&mut self, conn: ConnId, tenant: Uuid, leaks: bool) {
         self.connections.remove(&conn);
-        self.metrics.closed(tenant.to_string());
+        if !leaks {
+            self.metrics.closed(tenant.to_string());
+        }
     }
 }
 

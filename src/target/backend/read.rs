@@ -34,6 +34,7 @@ impl Backend {
         query: SyncQuery,
     ) -> Result<SyncReply, ApiError> {
         let participant = self.admit(now, pod, caller)?;
+        self.make_session(participant, pod);
         let limit = query.limit.clamp(1, SyncQuery::LIMIT_MAX);
         let late = self.refuse_sync(participant, query.since)?;
         self.reopen_seam(participant, query.since);

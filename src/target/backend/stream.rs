@@ -53,6 +53,7 @@ impl Backend {
     pub(super) fn greet(&mut self, now: Timestamp, conn: ConnId, tenant: Option<Uuid>) {
         let Some(connection) = self.connections.remove(&conn) else { return };
         self.close_seam(connection.participant);
+        self.need_session(now, conn, &connection);
         self.log(now, LogEvent::Connect, &connection, None);
         let hello = Hello {
             session: connection.session,
@@ -125,7 +126,11 @@ impl Backend {
         }
         self.registry.participant_mut(connection.participant).connections.retain(|&own| own != conn);
         let tenant = self.tenant_id_of(connection.participant);
-        self.pods[connection.pod as usize].closed(conn, tenant);
+        let leak = self.faults.on_end(connection.pod);
+        if let Some(fault) = leak {
+            self.faults.truth_mut(fault).add(Deed::ConnectionLeaked, 1);
+        }
+        self.pods[connection.pod as usize].closed(conn, tenant, leak.is_some());
         if reason.is_some() {
             self.log(now, LogEvent::Disconnect, &connection, reason);
         }
@@ -194,6 +199,28 @@ mod tests {
         backend.gone(at(1), ConnId(2));
         open(&mut backend, "anna", 4, 77);
         assert!(closes(&mut backend).is_empty(), "the older one had gone already");
+    }
+
+    #[test]
+    fn a_planted_leak_keeps_ended_connections_in_the_gauge() {
+        let kind = PlantedKind::Metrics { pod: Some(0), verb: crate::profile::Metrics::Leak };
+        let mut backend = Backend::new(&Config::with_fault(kind, None));
+        for (conn, pod) in [(1, 0), (2, 0), (3, 1)] {
+            open_on(&mut backend, pod, "anna", conn, conn);
+        }
+        backend.gone(at(1), ConnId(1));
+        backend.begin_fault(at(2), 0).expect("ours");
+        for conn in [2, 3] {
+            backend.gone(at(3), ConnId(conn));
+        }
+        let gauge = |backend: &mut Backend, pod| {
+            let text = backend.metrics_text(pod).expect("it is up");
+            text.lines()
+                .find(|line| line.starts_with("scaiwave_ws_connections{"))
+                .map(|line| line.ends_with(" 1"))
+        };
+        assert_eq!((gauge(&mut backend, 0), gauge(&mut backend, 1)), (Some(true), Some(false)));
+        assert_eq!(backend.truth().count(Deed::ConnectionLeaked), 1);
     }
 
     #[test]

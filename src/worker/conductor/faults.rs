@@ -103,7 +103,9 @@ impl Entry {
 impl Conductor {
     /// Begins and ends what is due.
     pub(super) fn play_faults(&mut self, now: Timestamp, at: Duration) {
+        let mut disturbs = false;
         for index in 0..self.faults.entries.len() {
+            let was = self.faults.entries[index].state;
             let entry = &self.faults.entries[index];
             if entry.not_ours {
                 continue;
@@ -115,7 +117,19 @@ impl Conductor {
             if entry.state == State::InForce && entry.ends.is_some_and(|ends| ends <= at) {
                 self.end_fault(now, index);
             }
+            let turned = self.faults.entries[index].state != was;
+            disturbs |= turned && self.profile.faults[index].kind.ends_connections();
         }
+        if disturbs {
+            self.disturb(now);
+        }
+    }
+
+    fn disturb(&mut self, now: Timestamp) {
+        let mut faults = self.faults.entries.iter().zip(&self.profile.faults);
+        let in_force =
+            faults.any(|(entry, fault)| entry.state == State::InForce && fault.kind.ends_connections());
+        self.collector.disturbed(now, in_force);
     }
 
     /// The phases are over: a fault with an end ends now; one without goes on to the end of the run.
@@ -124,6 +138,7 @@ impl Conductor {
             let entry = &self.faults.entries[index];
             if entry.state == State::InForce && entry.ends.is_some() {
                 self.end_fault(now, index);
+                self.disturb(now);
             }
         }
     }
@@ -146,6 +161,7 @@ impl Conductor {
                 entry.affected = Some(0);
                 Command::Plant { fault, clients, line }
             }
+            None if matches!(kind, FaultKind::Exec(_)) => Command::Hook { fault, begin: true },
             None => Command::Target { fault, begin: true },
         };
         self.outbox.push_back(command);
@@ -160,6 +176,7 @@ impl Conductor {
         entry.ended_at = Some(now);
         match self.profile.faults[index].kind {
             FaultKind::Line(..) => self.undo(index),
+            FaultKind::Exec(_) => self.outbox.push_back(Command::Hook { fault: index as u32, begin: false }),
             _ => self.outbox.push_back(Command::Target { fault: index as u32, begin: false }),
         }
     }

@@ -136,7 +136,13 @@ impl Conductor {
             Event::Published { ticket, sent, reply } => self.publishing.replied(now, ticket, sent, reply),
             Event::Fetched { id, result } => self.collector.fetched(now, id, result),
             Event::Planted { fault, affected } => self.faults.planted(fault, affected),
-            Event::Scraped { endpoint, text } => self.collector.servers.scraped(endpoint, text),
+            Event::Scraped { endpoint, text } => self.scraped(now, endpoint, text),
+            Event::Pod { endpoint, there } => self.collector.servers.there(endpoint, there),
+            Event::Logged(piece) => {
+                let over = self.drain.is_finished();
+                self.collector.logged(now, piece, over);
+            }
+            Event::Deserted => self.collector.servers.everybody_has_left(),
             Event::Health(healthy) => self.stops.health(now, healthy),
             Event::Flushed { positions, cost } => self.collector.flushed(positions, cost),
             Event::Unflushed { trouble, times } => self.collector.unflushed(trouble, times),
@@ -373,6 +379,15 @@ impl Conductor {
         let held =
             if at > self.plan.timeline.gate() { self.held.unwrap_or_default() } else { Duration::ZERO };
         self.origin + at + held
+    }
+
+    fn scraped(&mut self, now: Timestamp, endpoint: u32, text: Option<&str>) {
+        let ends_round = self.collector.servers.ends_round(endpoint);
+        self.collector.servers.scraped(endpoint, text);
+        if ends_round {
+            let (live, quiet) = (self.collector.connections.live(), self.is_quiet(now));
+            self.collector.servers.compare(live, quiet);
+        }
     }
 
     /// Neither a ramp nor a fault is under way.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::collector::LogPiece;
 use crate::session::{Order, SyncTrouble};
 use crate::time::Timestamp;
 use crate::wire::{Position, SyncPage};
@@ -33,6 +34,13 @@ pub enum Command {
         /// Index of the fault in the profile.
         fault: u32,
         /// Begin, or end.
+        begin: bool,
+    },
+    /// Run the command of this fault, or take back what it did; answered with [`Event::Planted`].
+    Hook {
+        /// Index of the fault in the profile.
+        fault: u32,
+        /// Run it, or take it back.
         begin: bool,
     },
     /// Send this publish now; answered with [`Event::Published`].
@@ -152,7 +160,7 @@ pub enum Event<'a> {
         /// The page.
         result: Result<&'a SyncPage<'a>, SyncTrouble>,
     },
-    /// To [`Command::Plant`] and [`Command::Target`].
+    /// To [`Command::Plant`], [`Command::Target`] and [`Command::Hook`].
     Planted {
         /// Index of the fault in the profile.
         fault: u32,
@@ -166,6 +174,17 @@ pub enum Event<'a> {
         /// The Prometheus text.
         text: Option<&'a str>,
     },
+    /// The name of a scraped endpoint has this address, or has it no more.
+    Pod {
+        /// Index of the endpoint; the next one that there is none of yet, for a new address.
+        endpoint: usize,
+        /// It has it.
+        there: bool,
+    },
+    /// All clients have left, and the pods had time to notice.
+    Deserted,
+    /// A piece of the server's own log.
+    Logged(&'a LogPiece),
     /// A `/health` look: `true` is 2xx.
     Health(bool),
     /// These clients' positions are durable now.

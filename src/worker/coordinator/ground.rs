@@ -1,5 +1,7 @@
 //! What the run takes place on: a deployment, or the embedded target.
 
+use std::path::PathBuf;
+
 use futures::FutureExt as _;
 use tokio::sync::Mutex;
 
@@ -45,7 +47,9 @@ impl Ground {
         let metrics = profile.target.metrics.clone();
         let Some(url) = &profile.target.url else {
             let config = Config { epoch_unix_s: clock.epoch_unix_s(), ..Config::from_profile(profile) };
-            let embedded = Embedded::spawn(&options.exe, &config, SpawnOptions::default()).await;
+            let log = profile.target.log_file.as_ref().map(PathBuf::from);
+            let spawn = SpawnOptions { log, ..SpawnOptions::default() };
+            let embedded = Embedded::spawn(&options.exe, &config, spawn).await;
             let embedded = embedded.map_err(RunError::preflight)?;
             return Ok(Self {
                 urls: embedded.urls(),

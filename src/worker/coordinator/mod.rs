@@ -3,6 +3,8 @@
 //! Everything that talks to the target is on one thread; files are written on another.
 
 mod ground;
+mod hooks;
+mod log_tail;
 mod prepare;
 mod recorder;
 mod rooms;
@@ -29,12 +31,16 @@ use crate::target::process::ProcessError;
 use crate::time::Timestamp;
 use crate::worker::conductor::Event;
 
+use hooks::Hooks;
+use log_tail::LogFollower;
 use prepare::{Prepared, prepare};
 use recorder::{Interval, Job, Recorder, Snapshot};
 use rooms::OwnRooms;
 use scraper::Scraper;
 use signals::Signals;
 use stage::Stage;
+
+pub use hooks::place as journals;
 
 /// Runs a profile to its report. The calling thread is the worker's until then.
 ///
@@ -87,11 +93,49 @@ async fn coordinate(
 ) -> Result<RunOutcome, RunError> {
     let clock = Clock::start();
     let mut signals = Signals::catch().map_err(RunError::internal)?;
-    let prepared = select! {
-        prepared = prepare(Arc::clone(&profile), options, clock, observer) => prepared?,
+    let hooks = select! {
+        hooks = Hooks::prepare(&profile, options, observer) => hooks?,
         () = signals.next() => return Err(RunError::Interrupted),
     };
-    let Prepared { ground, fleet, stage, scraper, mut recorder, probe, loopback, own_rooms } = prepared;
+    let outcome = play(profile, options, clock, &hooks, &mut signals, observer).await;
+    if outcome.is_err() {
+        // Whatever has broken, a run that came to its report has seen to it before.
+        take_back(&hooks, &mut signals).await;
+    }
+    for line in hooks.take_lines() {
+        observer.note(&line);
+    }
+    if let Some(journal) = hooks.close() {
+        let path = journal.display();
+        observer.note(&format!(
+            "warning: not everything was taken back; the next run with --allow-exec will try: {path}"
+        ));
+    }
+    outcome
+}
+
+/// A person may not want to wait for it: what is left then is in the journal.
+async fn take_back(hooks: &Hooks, signals: &mut Signals) {
+    select! {
+        () = hooks.take_back_all() => {}
+        () = signals.next() => {}
+    }
+}
+
+async fn play(
+    profile: Arc<Profile>,
+    options: &RunOptions,
+    clock: Clock,
+    hooks: &Rc<Hooks>,
+    signals: &mut Signals,
+    observer: &mut dyn RunObserver,
+) -> Result<RunOutcome, RunError> {
+    let prepared = select! {
+        prepared = prepare(Arc::clone(&profile), options, clock, hooks, observer) => prepared?,
+        () = signals.next() => return Err(RunError::Interrupted),
+    };
+    let Prepared { ground, fleet, stage, scraper, log, mut recorder, probe, loopback, own_rooms } = prepared;
+    let mut log = log.map(|tail| LogFollower::begin(tail, &stage));
     let mut course = Course {
         profile: &profile,
         stage: &stage,
@@ -100,7 +144,9 @@ async fn coordinate(
         observer,
         told: IntervalRow::default(),
     };
-    course.play(&probe, &mut signals).await?;
+    course.play(&probe, signals).await?;
+    take_back(hooks, signals).await;
+    course.log_hooks();
 
     // Before anyone leaves: what an open connection has not been seen to read, it may still read.
     let truth = ground.truth().await;
@@ -123,6 +169,7 @@ async fn coordinate(
         }
     })
     .await;
+    stage.tell(Event::Deserted);
 
     if let Some(own) = own_rooms.filter(|_| options.cleanup) {
         select! {
@@ -140,12 +187,18 @@ async fn coordinate(
             stage.tell(Event::Planted { fault, affected });
         }
     }
+    if let Some(log) = log.take() {
+        log.finish(&stage).await;
+    }
     let mut last = course.snapshot();
+    last.collected.hooks = hooks.records();
     let unwritten = fleet.line().tokens.unwritten();
     if unwritten > 0 {
         last.collected.harness.refused.insert("refresh_tokens_unwritten", unwritten);
     }
-    last.collected.server.fanout_failed = ground.fanout_failed().await;
+    if let Some(failed) = ground.fanout_failed().await {
+        last.collected.server.fanout_failed = Some(failed);
+    }
     ground.stop().await;
     let findings = stage.ask(|_, conductor| conductor.take_findings());
     let interrupted = hurried || last.collected.harness.interrupted;
@@ -253,8 +306,16 @@ impl Course<'_> {
         now
     }
 
+    /// What commands have said.
+    fn log_hooks(&mut self) {
+        for line in self.stage.hooks.take_lines() {
+            self.recorder.log("hook", line);
+        }
+    }
+
     /// What a person would look for in `run.log`: when a phase or a fault began, when connections were lost.
     fn log_changes(&mut self, row: &IntervalRow) {
+        self.log_hooks();
         if let Some(told) = self.stage.take_told() {
             self.recorder.log("positions", told);
         }

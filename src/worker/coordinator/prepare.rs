@@ -9,16 +9,18 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::ground::Ground;
+use super::hooks::Hooks;
+use super::log_tail::LogTail;
 use super::recorder::Recorder;
 use super::rooms::{OwnRooms, RoomSource};
-use super::scraper::Scraper;
+use super::scraper::{Pods, Scraper};
 use super::stage::{Stage, Watch};
 use crate::collector::Names;
 use crate::driver::clock::Clock;
 use crate::driver::cookies::Cookies;
 use crate::driver::endpoint::Endpoint;
 use crate::driver::fleet::{Birth, Fleet};
-use crate::driver::line::Line;
+use crate::driver::line::{Line, NamesPods};
 use crate::driver::preflight::{
     AUDIT_CONNECTIONS, Holding, Machine, SEND_CONNECTIONS, hold, inspect, raise_descriptor_limit,
 };
@@ -45,6 +47,7 @@ pub(super) struct Prepared {
     pub(super) fleet: Rc<Fleet>,
     pub(super) stage: Rc<Stage>,
     pub(super) scraper: Rc<Scraper>,
+    pub(super) log: Option<LogTail>,
     pub(super) recorder: Recorder,
     pub(super) probe: Rc<Probe>,
     pub(super) loopback: bool,
@@ -52,10 +55,21 @@ pub(super) struct Prepared {
     pub(super) own_rooms: Option<OwnRooms>,
 }
 
-/// The thread that writes files did not start; completes "failed to …".
+/// Why a run cannot begin, beside what preflight, tokens and provisioning say themselves; completes "failed to …".
 #[derive(Debug, Error)]
-#[error("start the thread that writes the run directory")]
-struct NoRecorder(#[source] std::io::Error);
+enum PrepareError {
+    /// The server's own log cannot be read.
+    #[error("read the server's log `{path}` (target.log_file)")]
+    LogFile {
+        /// As in the profile.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The thread that writes files did not start.
+    #[error("start the thread that writes the run directory")]
+    Recorder(#[source] std::io::Error),
+}
 
 /// Prepares a run. Nothing is sent to the target before it is known to be one, and no client starts.
 ///
@@ -66,6 +80,7 @@ pub(super) async fn prepare(
     profile: Arc<Profile>,
     options: &RunOptions,
     clock: Clock,
+    hooks: &Rc<Hooks>,
     observer: &mut dyn RunObserver,
 ) -> Result<Prepared, RunError> {
     let run = fresh_run_id();
@@ -74,7 +89,7 @@ pub(super) async fn prepare(
     hold(&Holding::new(&profile, Ground::endpoints_planned(&profile)), &Machine::look())
         .map_err(RunError::preflight)?;
 
-    let source = RoomSource::open(&profile).map_err(RunError::preflight)?;
+    let given = RoomSource::read(&profile).map_err(RunError::preflight)?;
 
     let ground = Rc::new(Ground::enter(&profile, options, clock).await?);
     for line in ground.notes(&profile).into_iter().chain(route::ignored_proxy(&profile.target)) {
@@ -86,10 +101,12 @@ pub(super) async fn prepare(
     let with_tls = urls.any(|url| url.starts_with("https:"));
     let route = Rc::new(Route::new(&profile.target, with_tls).map_err(RunError::preflight)?);
     let endpoints = parse_all(ground.urls(), &route)?;
-    let metrics = parse_all(ground.metrics(), &route)?;
-    let looked = inspect(&clock, &agent, &endpoints, &metrics, options.shared).await;
+    let pods = Pods::find(parse_all(ground.metrics(), &route)?, ground.is_partial()).await;
+    let looked = inspect(&clock, &agent, &endpoints, pods.endpoints(), options.shared).await;
     let looked = looked.map_err(RunError::preflight)?;
     let loopback = endpoints.iter().all(|endpoint| endpoint.is_loopback());
+
+    let log = server_log(&profile, ground.is_embedded()).map_err(RunError::preflight)?;
 
     let started = jiff::Timestamp::try_from(clock.started()).map_err(RunError::internal)?;
     let info = RunInfo::new(&profile, run, started);
@@ -100,9 +117,10 @@ pub(super) async fn prepare(
     let store = Store::begin(&directory.path().join(store::FILE), run, population.clients());
     let store = store.map_err(RunError::preflight)?;
     let recorder = Recorder::begin(directory, Arc::clone(&profile), info)
-        .map_err(|source| RunError::preflight(NoRecorder(source)))?;
+        .map_err(|source| RunError::preflight(PrepareError::Recorder(source)))?;
 
     let line = line_to_target(&profile, &population, run, clock, agent.clone(), endpoints, &ground, &probe)?;
+    let source = RoomSource::open(&profile, given).map_err(RunError::preflight)?;
     if let Some(warning) = source.warning() {
         observer.note(warning);
     }
@@ -128,7 +146,7 @@ pub(super) async fn prepare(
         shard: Shard::WHOLE,
         origin: clock.now(),
         names,
-        endpoints: metrics.len(),
+        endpoints: pods.endpoints().len(),
         partial: ground.is_partial(),
         publishes_limit: (!loopback).then_some(profile.limits.publishes.0),
         embedded: ground.is_embedded(),
@@ -137,23 +155,29 @@ pub(super) async fn prepare(
     let sends = (profile.traffic.max_in_flight as usize).min(SEND_CONNECTIONS as usize);
     let publisher =
         Publisher::new(Rc::clone(&line), &run.to_string(), rooms, sends, AUDIT_CONNECTIONS as usize);
-    let scraper = Rc::new(Scraper::new(clock, agent, metrics, &line.endpoints));
+    let scraper = Rc::new(Scraper::new(clock, agent, pods, &line.endpoints));
     let mut conductor = Conductor::new(setup);
     for (endpoint, text) in (0..).zip(&looked) {
         conductor.handle(clock.now(), Event::Scraped { endpoint, text: text.as_deref() });
     }
-    let stage = Stage::new(clock, conductor, Rc::new(publisher), Rc::clone(&ground));
+    let stage = Stage::new(clock, conductor, Rc::new(publisher), Rc::clone(&ground), Rc::clone(hooks));
     let watch = Rc::new(Watch(Rc::downgrade(&stage)));
     let (clients, flush_interval) = (population.clients(), profile.client.flush_interval);
     let birth = birth(&profile, run, population, positions);
     let fleet = Fleet::new(clients, line, watch, birth, store, flush_interval);
     stage.enter(Rc::clone(&fleet));
-    Ok(Prepared { ground, fleet, stage, scraper, recorder, probe, loopback, own_rooms })
+    Ok(Prepared { ground, fleet, stage, scraper, log, recorder, probe, loopback, own_rooms })
 }
 
 #[expect(clippy::disallowed_methods, reason = "a run's id must never follow from its seed")]
 pub(super) fn fresh_run_id() -> Uuid {
     Uuid::new_v4()
+}
+
+fn server_log(profile: &Profile, embedded: bool) -> Result<Option<LogTail>, PrepareError> {
+    let Some(path) = &profile.target.log_file else { return Ok(None) };
+    let tail = LogTail::at_end(path.as_ref(), embedded);
+    tail.map(Some).map_err(|source| PrepareError::LogFile { path: path.clone(), source })
 }
 
 pub(super) fn parse_all(urls: &[String], route: &Rc<Route>) -> Result<Vec<Rc<Endpoint>>, RunError> {
@@ -185,6 +209,7 @@ pub(super) fn line_to_target(
         tokens: Rc::new(tokens),
         probe: Rc::clone(probe),
         cookies: RefCell::new(vec![Cookies::default(); population.clients() as usize]),
+        names_pods: NamesPods::of(&profile.target),
         read_buffer: RefCell::default(),
         connect_deadline: profile.client.connect_deadline,
         sync_deadline: profile.client.sync_deadline,

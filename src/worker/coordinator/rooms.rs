@@ -13,12 +13,14 @@ use super::prepare::{fresh_run_id, line_to_target, paces, parse_all};
 use crate::driver::clock::Clock;
 use crate::driver::line::Line;
 use crate::driver::preflight::inspect;
-use crate::driver::provision::{Away, Given, Paces, PutAway, Remembered, Room, Rooms, State, put_away};
+use crate::driver::provision::{
+    Away, Given, GivenError, Paces, PutAway, Remembered, RememberedError, Room, Rooms, State, put_away,
+};
 use crate::driver::route::Route;
 use crate::driver::strain::Probe;
 use crate::plan::Population;
 use crate::profile::{ClientStart, Profile, TrafficMode};
-use crate::report::run::{RunError, RunObserver, RunOptions};
+use crate::report::run::{HookOptions, RunError, RunObserver, RunOptions};
 use crate::wire::Registered;
 
 /// Where the rooms of a run come from.
@@ -54,14 +56,24 @@ enum CleanupError {
 }
 
 impl RoomSource {
-    /// Reads what the profile names, before anything is sent.
+    /// The existing rooms that the profile names, before anything is sent.
     ///
     /// # Errors
     ///
-    /// A wrong row, or a file that cannot be held.
-    pub(super) fn open(profile: &Profile) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        if let Some(path) = &profile.population.rooms {
-            return Ok(Self::Given(Given::load(Path::new(path))?));
+    /// A wrong row.
+    pub(super) fn read(profile: &Profile) -> Result<Option<Given>, GivenError> {
+        profile.population.rooms.as_ref().map(|path| Given::load(Path::new(path))).transpose()
+    }
+
+    /// Those, or else the file that remembers what was made: it is held from now on. Whoever uses the same credentials at the
+    /// same time has been told so by then.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be held.
+    pub(super) fn open(profile: &Profile, given: Option<Given>) -> Result<Self, RememberedError> {
+        if let Some(given) = given {
+            return Ok(Self::Given(given));
         }
         let Some(url) = &profile.target.url else { return Ok(Self::Embedded(Remembered::for_this_run(""))) };
         let path = kept_path(profile);
@@ -174,6 +186,7 @@ pub(super) async fn cleanup(
         out: PathBuf::new(),
         shared: true,
         exe: PathBuf::new(),
+        hooks: HookOptions::default(),
         cleanup: true,
         profile_toml: String::new(),
     };

@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 use tokio::task::spawn_local;
 
 use super::ground::Ground;
+use super::hooks::Hooks;
 use crate::driver::clock::Clock;
 use crate::driver::fleet::{Fleet, Watcher};
 use crate::driver::publisher::Publisher;
@@ -22,6 +23,7 @@ pub(super) struct Stage {
     conductor: RefCell<Conductor>,
     publisher: Rc<Publisher>,
     pub(super) ground: Rc<Ground>,
+    pub(super) hooks: Rc<Hooks>,
     /// Taken away at the end: the fleet's watcher is the stage itself.
     fleet: RefCell<Option<Rc<Fleet>>>,
     /// The conductor may have to be woken at another time than it was.
@@ -39,12 +41,14 @@ impl Stage {
         conductor: Conductor,
         publisher: Rc<Publisher>,
         ground: Rc<Ground>,
+        hooks: Rc<Hooks>,
     ) -> Rc<Self> {
         Rc::new(Self {
             clock,
             conductor: RefCell::new(conductor),
             publisher,
             ground,
+            hooks,
             fleet: RefCell::new(None),
             rearm: Notify::new(),
             finished: Cell::new(false),
@@ -126,6 +130,13 @@ impl Stage {
                         Ok(None) => {}
                         Err(error) => stage.fail(error),
                     }
+                }));
+            }
+            Command::Hook { fault, begin } => {
+                let stage = Rc::clone(self);
+                drop(spawn_local(async move {
+                    let affected = stage.hooks.play(fault, begin).await;
+                    stage.tell(Event::Planted { fault, affected });
                 }));
             }
             Command::Publish(publication) => {

@@ -113,7 +113,7 @@ mod tests {
 
     fn answer(status: u16, body: &'static str) -> Result<Answer, Trouble> {
         let body = Bytes::from_static(body.as_bytes());
-        Ok(Answer { status, body, cookies: Vec::new(), headers: HeaderMap::new() })
+        Ok(Answer { status, body, cookies: Vec::new(), pod: None, headers: HeaderMap::new() })
     }
 
     #[test]
