@@ -138,31 +138,33 @@ const VARIANTS: [Variant; 9] = [
 /// nobody's connection lives, lives prove nothing.
 struct Others {
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Others {
     fn begin(port: u16) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&stop);
-        let ask = move || {
-            while !told.load(Ordering::Relaxed) {
-                // Whatever comes of it: it has taken its turn.
-                if let Ok(mut socket) = TcpStream::connect(("127.0.0.1", port)) {
-                    let _ = socket.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-                    let _ = socket.read_to_end(&mut Vec::new());
-                }
-                std::thread::sleep(Duration::from_millis(3));
-            }
-        };
-        Self { stop, thread: Some(std::thread::spawn(ask)) }
+        let threads =
+            (0..3).map(|_| Arc::clone(&stop)).map(|stop| std::thread::spawn(move || ask(port, &stop)));
+        Self { threads: threads.collect(), stop }
+    }
+}
+
+fn ask(port: u16, stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        // Whatever comes of it: it has taken its turn.
+        if let Ok(mut socket) = TcpStream::connect(("127.0.0.1", port)) {
+            let _ = socket.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+            let _ = socket.read_to_end(&mut Vec::new());
+        }
+        std::thread::sleep(Duration::from_millis(3));
     }
 }
 
 impl Drop for Others {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        drop(self.thread.take().map(JoinHandle::join));
+        self.threads.drain(..).for_each(|thread| drop(thread.join()));
     }
 }
 
@@ -180,8 +182,13 @@ fn compare(&(name, start, sticky): &Variant, clients: u64, table: &mut String) {
             told.reported.upgrades_lost.map_or_else(|| "unknown".to_owned(), |lost| lost.to_string());
         let _ = writeln!(table, "| {name} | {evidence:?} | {} | {} | {reported} |", told.upgrades, told.lost);
         eprintln!("{}", table.lines().next_back().unwrap_or_default());
-        assert_exact(&told, evidence);
         assert_eq!(told.lost == 0, sticky, "{name}: {:?}", told.reported);
+        // A round robin that nobody disturbed: where next to nobody's connection lives, lives prove nothing, and say so.
+        if evidence == Evidence::Lifetimes && told.lost * 20 > told.upgrades * 19 {
+            assert_eq!(told.reported.upgrades_lost, None, "{name}: {:?}", told.reported);
+            continue;
+        }
+        assert_exact(&told, evidence);
         assert_eq!(told.remarks.contains("lost to a missing session"), !sticky, "{}", told.remarks);
         let expected = if evidence == Evidence::Pods { told.lost } else { 0 };
         assert_eq!(told.findings, expected, "{name}: a line for each, where it is certain");
