@@ -59,6 +59,8 @@ pub mod probe;
 
 pub mod selftest;
 
+pub mod sizing;
+
 #[cfg(feature = "live")]
 pub mod cli;
 

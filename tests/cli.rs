@@ -54,7 +54,7 @@ fn a_command_that_is_not_built_does_not_appear() {
     let commands =
         help.split("Commands:").nth(1).and_then(|rest| rest.split("Options:").next()).expect("a list");
     let names: Vec<&str> = commands.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(names, ["run", "target", "probe", "selftest", "cleanup", "profile", "help"]);
+    assert_eq!(names, ["run", "target", "probe", "selftest", "cleanup", "size", "profile", "help"]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::process::Command;
 use wavesoak::profile::{Delivery, Publish, Stream, Sync};
 use wavesoak::target::Config;
-use wavesoak::target::config::{Balancer, Cohort, PlantedFault, PlantedKind, Sticky, Which};
+use wavesoak::target::config::{Balancer, Capacity, Cohort, PlantedFault, PlantedKind, Sticky, Which};
 use wavesoak::target::process::{Embedded, SpawnOptions};
 
 /// One defect, and what the probe has to say about it.
@@ -345,6 +345,7 @@ fn config(kinds: Vec<PlantedKind>) -> Config {
         send_queue: 256,
         send_limit: None,
         retention: 10_000,
+        capacity: Capacity::default(),
         balancer: balancer(),
         faults: (0..).zip(kinds).map(planted).collect(),
     }

@@ -2,19 +2,9 @@
 
 use serde::Serialize;
 
+use crate::plan::load::deliveries_a_second;
 use crate::plan::{Plan, Shard};
 use crate::profile::{Fault, FaultKind, PAYLOAD_MAX, Payload, Profile, TrafficMode, TrafficStart};
-
-/// The load of a run at its busiest, a second.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Load {
-    /// New connections by the plan.
-    pub connects: f64,
-    /// Publishes, all tenants.
-    pub publishes: f64,
-    /// Deliveries that they cause with everybody there.
-    pub deliveries: f64,
-}
 
 /// What a whole run asks for.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -62,26 +52,6 @@ const ENVELOPE_BYTES: f64 = 300.0;
 const REQUEST_BYTES: f64 = 700.0;
 /// Walking the timetable beyond so many rooms × seconds would take longer than a person waits for.
 const EXACT_MAX: u64 = 1_000_000;
-
-impl Load {
-    /// Of a resolved profile.
-    pub(super) fn of(profile: &Profile) -> Self {
-        let plan = Plan::new(profile, Shard::WHOLE);
-        let connects = plan
-            .timeline
-            .phases()
-            .iter()
-            .filter(|phase| phase.to > phase.from)
-            .map(|phase| f64::from(phase.to - phase.from) / (phase.end - phase.begin).as_secs_f64())
-            .fold(0.0, f64::max);
-        let busiest = profile.phases.iter().map(|phase| phase.rate.0).fold(0.0, f64::max);
-        Self {
-            connects,
-            publishes: profile.traffic.rate.0 * busiest,
-            deliveries: deliveries_a_second(&plan) * busiest,
-        }
-    }
-}
 
 impl Cost {
     /// Of a resolved profile.
@@ -165,19 +135,6 @@ fn deliveries(profile: &Profile, plan: &Plan) -> f64 {
     deliveries_a_second(plan) * there
 }
 
-/// With everybody there, at full rate.
-fn deliveries_a_second(plan: &Plan) -> f64 {
-    let population = &plan.population;
-    (0..population.tenants())
-        .map(|tenant| {
-            let rooms = population.rooms_of_tenant(tenant);
-            let count = rooms.len().max(1) as f64;
-            let members: u64 = rooms.map(|room| u64::from(population.members_len(room))).sum();
-            plan.timetable.tenant_rate(tenant) * members as f64 / count
-        })
-        .sum()
-}
-
 fn mean_content(payload: Payload) -> f64 {
     match payload {
         Payload::Fixed(bytes) => f64::from(bytes),
@@ -221,12 +178,5 @@ mod tests {
         let cost = Cost::of(&profile);
         assert_eq!(cost.publishes, Count { count: 10_000_125, exact: false });
         assert!(!cost.stored_rows.exact);
-    }
-
-    #[test]
-    fn the_load_is_that_of_the_busiest_second() {
-        let load = Load::of(&sample::profile());
-        assert_eq!((load.connects, load.publishes), (20.0, 50.0));
-        assert!((load.deliveries - 1_250.0).abs() < 1e-6, "{load:?}");
     }
 }

@@ -12,6 +12,7 @@ mod progress;
 mod rails;
 mod run;
 mod selftest;
+mod size;
 mod target;
 
 use std::process::ExitCode;
@@ -77,6 +78,8 @@ enum Command {
     Selftest(selftest::SelftestArgs),
     Cleanup(Box<cleanup::CleanupArgs>),
     #[command(subcommand)]
+    Size(size::SizeCommand),
+    #[command(subcommand)]
     Profile(profile::ProfileCommand),
     /// One process of an embedded target; it is told on stdin which
     #[command(name = part::SUBCOMMAND, hide = true)]
@@ -90,6 +93,7 @@ impl Command {
             Self::Target(args) => target::run(&args),
             Self::Probe(args) => probe::run(&args),
             Self::Selftest(args) => selftest::run(&args),
+            Self::Size(command) => size::run(&command),
             Self::Cleanup(args) => cleanup::run(&args),
             Self::Profile(command) => profile::run(command),
             Self::TargetPart => return Ok(part::main()),

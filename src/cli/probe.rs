@@ -24,9 +24,9 @@ use crate::profile::{AuthMode, Profile};
 #[derive(Debug, Args)]
 #[command(after_help = EXITS)]
 pub(super) struct ProbeArgs {
-    /// The URL that clients use: https://chat.example.com
+    /// The URL that clients use: `https://chat.example.com`
     url: String,
-    /// Profile whose [target], [auth], [client] and [limits] hold: a path, or a built-in name
+    /// Profile whose `[target]`, `[auth]`, `[client]` and `[limits]` hold: a path, or a built-in name
     #[arg(long, value_name = "PROFILE")]
     profile: Option<String>,
     /// Change one key of the profile: --set target.ca_file=ca.pem (may be repeated)

@@ -35,6 +35,15 @@ impl Drop for Progress {
     }
 }
 
+impl Progress {
+    /// Shows how a run goes where that takes the place of what was shown before, and nowhere else.
+    pub(super) fn redraw(&self, view: &ProgressView) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(line(view));
+        }
+    }
+}
+
 impl RunObserver for Progress {
     fn interval(&mut self, view: &ProgressView) {
         match &self.bar {

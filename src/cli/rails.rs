@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use thiserror::Error;
 use url::{Host, Url};
 
-use super::cost::Load;
+use crate::plan::Load;
 use crate::profile::quantity::Rate;
 use crate::profile::{KnownAddress, Profile, Target};
 

@@ -21,7 +21,7 @@ use super::transport::Transport;
 use crate::profile::{Family, KnownAddress, Target};
 
 /// The way to a target, the same for all who talk to it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Route {
     /// `None`: nobody has asked for TLS.
     tls: Option<Arc<ClientConfig>>,
@@ -115,6 +115,19 @@ impl Route {
             headers: headers(&target.headers)?,
             pod_header: pod_header.transpose()?,
         })
+    }
+
+    /// The same way from one address of this machine each (of either family, where there are both); itself, where there
+    /// is no choice. A client that keeps to one of them is one client to a balancer that sticks by source address: with
+    /// its sync from one and its upgrade from another it would be two.
+    pub fn from_each_address(&self) -> Vec<Self> {
+        let (v4, v6): (Vec<IpAddr>, Vec<IpAddr>) = self.from.iter().partition(|own| own.is_ipv4());
+        let of = |own: &[IpAddr], turn: usize| (!own.is_empty()).then(|| own[turn % own.len()]);
+        let each = |turn| {
+            let from = [of(&v4, turn), of(&v6, turn)].into_iter().flatten().collect();
+            Self { from, ..self.clone() }
+        };
+        (0..v4.len().max(v6.len()).max(1)).map(each).collect()
     }
 
     /// Whoever answers there is not the address that the connection goes to.
@@ -326,6 +339,21 @@ mod tests {
         let route = Route::new(target, false).expect("a way");
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(route.resolve(host, port)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn each_address_of_this_machine_is_a_way_of_its_own() {
+        let own = |addresses: &[&str]| -> Vec<Vec<String>> {
+            let from = addresses.iter().map(|address| address.parse().expect("an address")).collect();
+            let routes = Route { from, ..Route::plain() }.from_each_address();
+            routes.iter().map(|route| route.from.iter().map(IpAddr::to_string).collect()).collect()
+        };
+        assert_eq!(own(&[]), [[""; 0]]);
+        assert_eq!(own(&["127.0.0.2"]), [["127.0.0.2"]]);
+        assert_eq!(
+            own(&["127.0.0.2", "::1", "127.0.0.3"]),
+            [vec!["127.0.0.2", "::1"], vec!["127.0.0.3", "::1"]]
+        );
     }
 
     #[test]

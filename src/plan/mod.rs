@@ -2,10 +2,12 @@
 //!
 //! All times here are **plan time**: the time since the first phase began. Whoever plays the plan adds its origin.
 
+pub mod load;
 pub mod population;
 pub mod timeline;
 pub mod timetable;
 
+pub use load::Load;
 pub use population::Population;
 pub use timeline::{Change, Timeline};
 pub use timetable::{Timetable, Visit};

@@ -213,6 +213,18 @@ impl Rules<'_> {
         }
         self.count("target.embedded.retention", embedded.retention);
         self.interval("target.embedded.session_drop_after", embedded.session_drop_after);
+        let capacity = &embedded.capacity;
+        if let Some(connections) = capacity.connections {
+            self.count("target.embedded.capacity.connections", connections);
+        }
+        let rates = [
+            ("target.embedded.capacity.deliveries", capacity.deliveries),
+            ("target.embedded.capacity.handshakes", capacity.handshakes),
+            ("target.embedded.capacity.sync_pages", capacity.sync_pages),
+        ];
+        for (key, rate) in rates {
+            rate.into_iter().for_each(|rate| self.rate(key, rate));
+        }
         self.interval("target.embedded.balancer.idle_timeout", embedded.balancer.idle_timeout);
         self.interval("target.embedded.balancer.health_interval", embedded.balancer.health_interval);
         self.rate("auth.login_rate", self.profile.auth.login_rate);

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::quantity::{Rate, Share};
 use super::{
-    Arrivals, Audit, Auth, AuthMode, Balancer, BalancerMode, BridgeOrder, Client, ClientStart, Comparison,
-    Drain, Embedded, Family, Limit, LimitUnit, Limits, Objective, Payload, Population, Reporting, RoomType,
-    Sessions, Sticky, Stop, StopCondition, Target, TenantShares, Traffic, TrafficMode, TrafficStart,
+    Arrivals, Audit, Auth, AuthMode, Balancer, BalancerMode, BridgeOrder, Capacity, Client, ClientStart,
+    Comparison, Drain, Embedded, Family, Limit, LimitUnit, Limits, Objective, Payload, Population, Reporting,
+    RoomType, Sessions, Sticky, Stop, StopCondition, Target, TenantShares, Traffic, TrafficMode,
+    TrafficStart,
 };
 
 /// `seed`
@@ -48,6 +49,7 @@ impl Default for Embedded {
             retention: 1_000_000,
             sessions: Sessions::None,
             session_drop_after: Duration::from_secs(2),
+            capacity: Capacity::default(),
             balancer: Balancer::default(),
         }
     }

@@ -145,6 +145,8 @@ pub struct Embedded {
     pub sessions: Sessions,
     /// A stream on a pod without its session ends this long after the upgrade.
     pub session_drop_after: Duration,
+    /// What each pod carries.
+    pub capacity: Capacity,
     /// What is in front of the pods.
     pub balancer: Balancer,
 }
@@ -156,6 +158,19 @@ pub enum Sessions {
     None,
     /// A sync: the pod that it reached has the identity's session from then on, and no other pod.
     Sync,
+}
+
+/// `[target.embedded.capacity]`: what one pod carries; `None`: whatever the machine lets it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Capacity {
+    /// Open streams; further upgrades are answered 503.
+    pub connections: Option<u32>,
+    /// Messages written to streams.
+    pub deliveries: Option<Rate>,
+    /// Upgrades answered.
+    pub handshakes: Option<Rate>,
+    /// Sync requests answered.
+    pub sync_pages: Option<Rate>,
 }
 
 /// `target.family`

@@ -14,8 +14,8 @@ use super::keys::{Node, dotted, keys_of};
 use super::objective::Subject;
 use super::quantity::{Crowd, Quantity, Rate, Share};
 use super::{
-    Arrivals, Audit, Auth, AuthMode, Balancer, BalancerMode, BridgeOrder, Client, ClientStart, Drain,
-    Embedded, Family, Fault, Limit, Limits, Objective, Payload, Phase, Population, Profile, Reporting,
+    Arrivals, Audit, Auth, AuthMode, Balancer, BalancerMode, BridgeOrder, Capacity, Client, ClientStart,
+    Drain, Embedded, Family, Fault, Limit, Limits, Objective, Payload, Phase, Population, Profile, Reporting,
     RoomType, Sessions, Sticky, Stop, StopCondition, Target, TenantShares, Traffic, TrafficMode,
     TrafficStart, defaults,
 };
@@ -53,7 +53,8 @@ pub(super) struct ProfileShape {
 pub(super) fn keys() -> Vec<(&'static str, Node)> {
     let table = |keys| Node::Table(keys);
     let balancer = table(keys_of::<BalancerShape>([]));
-    let embedded = table(keys_of::<EmbeddedShape>([("balancer", balancer)]));
+    let capacity = table(keys_of::<CapacityShape>([]));
+    let embedded = table(keys_of::<EmbeddedShape>([("capacity", capacity), ("balancer", balancer)]));
     keys_of::<ProfileShape>([
         ("stop", Node::List(keys_of::<StopShape>([]))),
         ("target", table(keys_of::<TargetShape>([("embedded", embedded)]))),
@@ -238,7 +239,17 @@ section! {
         retention: u32,
         sessions: Sessions,
         session_drop_after: Duration,
-    } with { balancer: BalancerShape }
+    } with { capacity: CapacityShape, balancer: BalancerShape }
+}
+
+section! {
+    /// `target.embedded.capacity`
+    CapacityShape of Capacity {
+        connections: Option<u32>,
+        deliveries: Option<Rate>,
+        handshakes: Option<Rate>,
+        sync_pages: Option<Rate>,
+    }
 }
 
 section! {

@@ -19,7 +19,8 @@ pub fn render(summary: &Summary) -> String {
     text
 }
 
-fn render_section(section: &Section, text: &mut String) {
+/// One section, below a blank line.
+pub(super) fn render_section(section: &Section, text: &mut String) {
     let _ = writeln!(text, "\n## {}\n", section.title);
     if !section.head.is_empty() {
         let _ = writeln!(text, "| {} |", section.head.join(" | "));

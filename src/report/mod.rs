@@ -12,6 +12,8 @@ pub mod run;
 #[cfg(test)]
 pub(crate) mod sample;
 pub(crate) mod sheet;
+#[cfg(feature = "live")]
+pub mod sizing;
 pub mod summary;
 #[cfg(feature = "live")]
 pub mod terminal;

@@ -8,9 +8,9 @@ use crate::collector::collected::{
 };
 use crate::profile::quantity::{Rate, Share};
 use crate::profile::{
-    Arrivals, Audit, Auth, AuthMode, Balancer, BalancerMode, BridgeOrder, Client, ClientStart, Comparison,
-    Drain, Embedded, Family, Fault, FaultKind, Limit, LimitUnit, Limits, Objective, Payload, Phase,
-    Population, Profile, Reporting, Sticky, Target, TenantShares, Traffic, TrafficMode, TrafficStart,
+    Arrivals, Audit, Auth, AuthMode, Balancer, BalancerMode, BridgeOrder, Capacity, Client, ClientStart,
+    Comparison, Drain, Embedded, Family, Fault, FaultKind, Limit, LimitUnit, Limits, Objective, Payload,
+    Phase, Population, Profile, Reporting, Sticky, Target, TenantShares, Traffic, TrafficMode, TrafficStart,
 };
 use crate::report::RunInfo;
 use crate::session::Cause;
@@ -113,6 +113,7 @@ fn target() -> Target {
             sessions: crate::profile::Sessions::None,
             session_drop_after: Duration::from_secs(2),
             retention: 100_000,
+            capacity: Capacity::default(),
             balancer: Balancer {
                 mode: BalancerMode::Proxy,
                 sticky: Sticky::Cookie,

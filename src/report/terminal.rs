@@ -21,14 +21,7 @@ const RULED: TableStyle = TableStyle::new().header_separator(LineStyle::none().f
 pub fn render(summary: &Summary, directory: &Path, columns: u16) -> String {
     let mut text = String::new();
     for section in sheet::sections(summary) {
-        let _ = writeln!(text, "{BOLD}{}{PLAIN}", section.title);
-        if !section.head.is_empty() {
-            let _ = writeln!(text, "{}", table(&section, columns));
-        }
-        for line in &section.lines {
-            let _ = writeln!(text, "{}", wrapped(line, columns));
-        }
-        text.push('\n');
+        render_section(&section, columns, &mut text);
     }
     let colour = match summary.verdict {
         Outcome::Passed => "\x1b[32m",
@@ -38,6 +31,18 @@ pub fn render(summary: &Summary, directory: &Path, columns: u16) -> String {
     let _ = writeln!(text, "{BOLD}{colour}{}{PLAIN}", sheet::headline(summary));
     let _ = writeln!(text, "{}", directory.display());
     text
+}
+
+/// One section, and a blank line.
+pub(super) fn render_section(section: &Section, columns: u16, text: &mut String) {
+    let _ = writeln!(text, "{BOLD}{}{PLAIN}", section.title);
+    if !section.head.is_empty() {
+        let _ = writeln!(text, "{}", table(section, columns));
+    }
+    for line in &section.lines {
+        let _ = writeln!(text, "{}", wrapped(line, columns));
+    }
+    text.push('\n');
 }
 
 fn table(section: &Section, columns: u16) -> Table {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::plan::Population;
 use crate::profile::{self, Profile};
 
+pub use super::capacity::Capacity;
 pub use super::planted::{Cohort, PlantedFault, PlantedKind, Which};
 
 /// Everything that pods and balancer need to know.
@@ -35,6 +36,8 @@ pub struct Config {
     /// A stream needs its identity's session on its pod, and ends this long after an upgrade elsewhere; `None`: it needs
     /// none.
     pub session_drop_after: Option<Duration>,
+    /// What each pod carries.
+    pub capacity: Capacity,
     /// What is in front of the pods.
     pub balancer: Balancer,
     /// What goes wrong, in the order of the profile; client-side faults are left out.
@@ -62,6 +65,7 @@ impl Config {
                 profile::Sessions::None => None,
                 profile::Sessions::Sync => Some(embedded.session_drop_after),
             },
+            capacity: Capacity::from_profile(&embedded.capacity),
             balancer: Balancer::from_profile(&embedded.balancer),
             faults: faults
                 .filter_map(|(index, fault)| PlantedFault::new(index, fault, &population))
@@ -129,6 +133,7 @@ impl Config {
             send_limit: None,
             retention: 1000,
             session_drop_after: None,
+            capacity: Capacity::default(),
             balancer: Balancer {
                 proxy: true,
                 sticky: Sticky::Cookie,

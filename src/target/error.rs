@@ -43,6 +43,8 @@ impl ApiError {
     pub const NOT_FOUND: Self = Self::new(404, "SW_NOT_FOUND", "no such path");
     /// The path exists, but not with this method (ours).
     pub const METHOD_NOT_ALLOWED: Self = Self::new(405, "SW_METHOD_NOT_ALLOWED", "not with this method");
+    /// The pod carries no further stream (ours, planted).
+    pub const POD_FULL: Self = Self::new(503, "SW_POD_FULL", "no further stream");
     /// The pod is dead: a caller that asks it anything has made a mistake (ours).
     pub const POD_DOWN: Self = Self::new(503, "SW_POD_DOWN", "the pod is down");
 

@@ -10,6 +10,7 @@ pub mod config;
 mod affliction;
 mod backend;
 mod caller;
+mod capacity;
 mod choice;
 mod connection;
 mod error;
@@ -45,6 +46,7 @@ mod server;
 
 pub use backend::{Backend, Contents, Created, Effect, Grant, Registered};
 pub use caller::{Caller, TokenTrouble};
+pub use capacity::Capacity;
 pub use config::Config;
 pub use connection::ConnId;
 pub use error::ApiError;

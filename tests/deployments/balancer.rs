@@ -117,7 +117,8 @@ impl Shipped {
 
     fn on(&self, there: &str, port: u16) -> String {
         let listen = (there.to_owned(), format!("127.0.0.1:{port}"));
-        self.replace.iter().chain([&listen]).fold(self.text.to_owned(), |text, (there, here)| {
+        // First, for a pod's port may have the same digits in it.
+        std::iter::once(&listen).chain(&self.replace).fold(self.text.to_owned(), |text, (there, here)| {
             assert!(text.contains(there), "the shipped file has no {there}");
             text.replace(there, here)
         })

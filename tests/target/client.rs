@@ -168,6 +168,11 @@ impl Stream {
         }
     }
 
+    /// Whether the upgrade is answered as one.
+    pub(crate) async fn is_taken(url: &str, who: &Identity) -> bool {
+        Self::connect(url, who, None).await.is_ok()
+    }
+
     pub(crate) async fn with_hello(mut self) -> Self {
         self.hello = self.next().await;
         assert_eq!(self.hello["type"], "hello");

@@ -9,13 +9,13 @@ mod client;
 use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use wavesoak::profile::Delivery;
-use wavesoak::target::config::{Balancer, PlantedFault, PlantedKind, Sticky, Which};
+use wavesoak::target::config::{Balancer, Capacity, PlantedFault, PlantedKind, Sticky, Which};
 use wavesoak::target::part::SUBCOMMAND;
 use wavesoak::target::process::{Embedded, ProcessError, SpawnOptions};
 use wavesoak::target::{Config, Deed};
@@ -252,6 +252,57 @@ async fn a_refresh_token_is_rotated_and_works_once() {
 }
 
 #[tokio::test]
+async fn a_pod_with_a_capacity_carries_so_much_and_no_more() {
+    let capacity = Capacity {
+        connections: Some(3),
+        deliveries: Some(100.0),
+        handshakes: Some(20.0),
+        sync_pages: Some(20.0),
+    };
+    let target = start(&Config { pods: 1, capacity, ..config() }).await;
+    let url = &target.urls()[0];
+    let who: Vec<Identity> =
+        (0..4).map(|client| Identity::new(&target, &format!("ws-{client:06}"))).collect();
+    let room = room_of(url, &who.iter().collect::<Vec<_>>()).await;
+
+    // Only the least time each takes is told: a slow machine needs more, and is not wrong.
+    let began = Instant::now();
+    let mut streams = Vec::new();
+    for identity in &who[..3] {
+        streams.push(Stream::open(url, identity).await);
+    }
+    assert!(began.elapsed() >= Duration::from_millis(150), "three upgrades at 20/s");
+    assert_eq!(Stream::refused(url, &who[3]).await, 503, "a fourth");
+
+    let (began, path) = (Instant::now(), format!("/v1/rooms/{room}/send"));
+    for n in 0..10 {
+        let body = json!({"content": {"body": n.to_string()}});
+        let sent = call(url, "POST", &path, &who[0], Some(body));
+        assert_eq!(sent.await.status, 200);
+    }
+    for stream in &mut streams {
+        for n in 0..10 {
+            assert_eq!(
+                stream.next_message().await["content"]["body"],
+                n.to_string(),
+                "in order, and all of them"
+            );
+        }
+    }
+    assert!(began.elapsed() >= Duration::from_millis(300), "thirty deliveries at 100/s");
+
+    let began = Instant::now();
+    for _ in 0..4 {
+        assert_eq!(call(url, "GET", "/v1/sync?since=0&timeout=0", &who[0], None).await.status, 200);
+    }
+    assert!(began.elapsed() >= Duration::from_millis(200), "four pages at 20/s");
+    drop(streams.pop());
+    // The pod notices in its own time that a seat has become free.
+    while !Stream::is_taken(url, &who[3]).await {}
+    target.shutdown().await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_published_is_refused_with_its_code() {
     let target = start(&Config { send_limit: Some(1.0), ..config() }).await;
     let url = &target.urls()[0];
@@ -405,6 +456,7 @@ fn config() -> Config {
         send_queue: 256,
         send_limit: None,
         retention: 10_000,
+        capacity: Capacity::default(),
         balancer: balancer(),
         faults: Vec::new(),
     }

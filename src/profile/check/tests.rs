@@ -200,7 +200,14 @@ fn times_and_rates_of_zero_are_refused() {
             &format!("`{key}` = \"0s\": must be above zero: write at least \"1ms\""),
         );
     }
-    for key in ["auth.login_rate", "target.embedded.send_limit", "audit.rate"] {
+    for key in [
+        "auth.login_rate",
+        "target.embedded.send_limit",
+        "target.embedded.capacity.deliveries",
+        "target.embedded.capacity.handshakes",
+        "target.embedded.capacity.sync_pages",
+        "audit.rate",
+    ] {
         refused(
             &[&format!("{key}=0/s")],
             &format!("`{key}` = \"0/s\": must be above zero: write at least \"1/h\""),

@@ -41,7 +41,10 @@ pub(super) async fn answer(
     let caller = || caller(shared, &head.headers);
     let room = route.room;
     match route.endpoint {
-        Endpoint::Sync => sync(shared, pod, &caller()?, query).await,
+        Endpoint::Sync => {
+            shared.capacity(pod).sync_page(shared).await;
+            sync(shared, pod, &caller()?, query).await
+        }
         Endpoint::Messages => {
             let query = history_query(query)?;
             let caller = caller()?;

@@ -15,6 +15,7 @@ use url::form_urlencoded;
 use super::super::caller::{Caller, TokenTrouble};
 use super::super::error::ApiError;
 use super::api;
+use super::capacity::Seat;
 use super::reply::{self, Reply};
 use super::route::{Endpoint, Route, method_label};
 use super::shared::Shared;
@@ -25,21 +26,29 @@ use super::upgrade;
 /// Serves a connection to its end, or to its pod's.
 pub(super) async fn serve(shared: Rc<Shared>, pod: u32, socket: Socket) {
     // Boxed: the HTTP half is large, and a stream's task must not keep room for it.
-    let Some((upgraded, caller)) = Box::pin(serve_http(&shared, pod, socket)).await else { return };
+    let Some((upgraded, admitted)) = Box::pin(serve_http(&shared, pod, socket)).await else { return };
     let Upgraded { socket, early } = upgraded;
+    let Admitted { caller, seat: _seat } = admitted;
     stream::run(&shared, pod, socket, early, caller).await;
 }
 
-type Bearer = Result<Caller, TokenTrouble>;
+/// Who has been answered 101.
+struct Admitted {
+    caller: Result<Caller, TokenTrouble>,
+    /// Held for as long as the stream is open.
+    seat: Seat,
+}
+
+type Upgrading = RefCell<Option<(OnUpgrade, Admitted)>>;
 
 struct Upgraded {
     socket: Socket,
     early: Vec<u8>,
 }
 
-async fn serve_http(shared: &Rc<Shared>, pod: u32, socket: Socket) -> Option<(Upgraded, Bearer)> {
+async fn serve_http(shared: &Rc<Shared>, pod: u32, socket: Socket) -> Option<(Upgraded, Admitted)> {
     let life = std::sync::Arc::clone(socket.life());
-    let upgrading: RefCell<Option<(OnUpgrade, Bearer)>> = RefCell::new(None);
+    let upgrading = Upgrading::new(None);
     let service =
         service_fn(|request| async { Ok::<_, Infallible>(respond(shared, pod, request, &upgrading).await) });
     let connection = http1::Builder::new()
@@ -52,16 +61,16 @@ async fn serve_http(shared: &Rc<Shared>, pod: u32, socket: Socket) -> Option<(Up
         // An error is the client's going away; there is nobody to tell.
         _ = connection => {}
     }
-    let (upgrade, caller) = upgrading.take()?;
+    let (upgrade, admitted) = upgrading.take()?;
     let parts = upgrade.await.ok()?.downcast::<TokioIo<Socket>>().ok()?;
-    Some((Upgraded { socket: parts.io.into_inner(), early: parts.read_buf.into() }, caller))
+    Some((Upgraded { socket: parts.io.into_inner(), early: parts.read_buf.into() }, admitted))
 }
 
 async fn respond(
     shared: &Rc<Shared>,
     pod: u32,
     mut request: Request<Incoming>,
-    upgrading: &RefCell<Option<(OnUpgrade, Bearer)>>,
+    upgrading: &Upgrading,
 ) -> Reply {
     let began = shared.clock.now();
     let method = method_label(request.method());
@@ -69,7 +78,7 @@ async fn respond(
     let route = Route::find(request.method(), &path);
     let label = route.map_or("other", |route| route.label);
     let result = match route {
-        Ok(Route { endpoint: Endpoint::Stream, .. }) => open(shared, &mut request, upgrading),
+        Ok(Route { endpoint: Endpoint::Stream, .. }) => open(shared, pod, &mut request, upgrading).await,
         Ok(route) => api::answer(shared, pod, route, request).await,
         Err(error) => Err(error),
     };
@@ -84,16 +93,20 @@ async fn respond(
 }
 
 /// Answers 101 whatever the token is worth: a bad one is refused by a close frame (documented).
-fn open(
+async fn open(
     shared: &Shared,
+    pod: u32,
     request: &mut Request<Incoming>,
-    upgrading: &RefCell<Option<(OnUpgrade, Bearer)>>,
+    upgrading: &Upgrading,
 ) -> Result<Reply, ApiError> {
     let headers = upgrade::accept(request).ok_or(ApiError::BAD_REQUEST)?;
+    let capacity = shared.capacity(pod);
+    let seat = capacity.seat()?;
+    capacity.handshake(shared).await;
     let query = request.uri().query().unwrap_or("").as_bytes();
     let token = form_urlencoded::parse(query).find(|(key, _)| key == "token").map(|(_, value)| value);
     let caller = shared.tokens.check(&shared.signer, token.as_deref());
-    *upgrading.borrow_mut() = Some((hyper::upgrade::on(request), caller));
+    *upgrading.borrow_mut() = Some((hyper::upgrade::on(request), Admitted { caller, seat }));
     let mut reply = Reply::default();
     *reply.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     *reply.headers_mut() = headers;

@@ -2,6 +2,7 @@
 
 mod api;
 mod auth;
+mod capacity;
 mod connection;
 mod log_file;
 mod reply;

@@ -17,6 +17,7 @@ use super::super::line::LogEvent;
 use super::super::page::{Page, WaiterId};
 use super::super::token::Signer;
 use super::auth::TokenCache;
+use super::capacity::PodCapacity;
 use super::log_file::LogFile;
 use super::signal::{End, Signal};
 
@@ -34,6 +35,7 @@ pub(super) struct Shared {
     armed: Cell<Timestamp>,
     earlier: Notify,
     first_hello: RefCell<Option<mpsc::UnboundedSender<()>>>,
+    capacities: Vec<PodCapacity>,
 }
 
 impl Shared {
@@ -58,6 +60,7 @@ impl Shared {
             armed: Cell::new(Timestamp::MAX),
             earlier: Notify::new(),
             first_hello: RefCell::new(Some(first_hello)),
+            capacities: (0..config.pods).map(|_| PodCapacity::new(config.capacity)).collect(),
         })
     }
 
@@ -66,6 +69,11 @@ impl Shared {
         let result = call(&mut self.backend.borrow_mut(), self.clock.now());
         self.carry_out();
         result
+    }
+
+    /// What a pod still has to give.
+    pub(super) fn capacity(&self, pod: u32) -> &PodCapacity {
+        &self.capacities[pod as usize]
     }
 
     /// Registers a stream under a fresh id.

@@ -2,11 +2,13 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures::{Sink as _, SinkExt as _, Stream as _, StreamExt as _};
 use tokio::io::AsyncWriteExt as _;
+use tokio::time::{Sleep, sleep_until};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -16,7 +18,8 @@ use crate::profile::Strange;
 
 use super::super::caller::{Caller, TokenTrouble};
 use super::super::connection::ConnId;
-use super::super::frame::{OVERSIZED, ServerFrame};
+use super::super::frame::{OVERSIZED, Outgoing, ServerFrame};
+use super::capacity::Turnstile;
 use super::shared::Shared;
 use super::signal::{End, Signal};
 use super::socket::Socket;
@@ -32,7 +35,9 @@ pub(super) async fn run(
     let mut socket = WebSocketStream::from_partially_read(socket, early, Role::Server, Some(limits())).await;
     let (conn, signal) = shared.add_stream();
     shared.with(|backend, now| backend.open(now, pod, conn, caller));
-    let how = poll_fn(|cx| step(cx, &mut socket, shared, conn, &signal)).await;
+    let mut queue =
+        Queue { shared, conn, deliveries: shared.capacity(pod).deliveries.as_ref(), waiting: None };
+    let how = poll_fn(|cx| step(cx, &mut socket, &mut queue, &signal)).await;
     shared.remove_stream(conn);
     match how {
         Over::Ended(End::Reset) => socket.get_ref().reset_on_drop(),
@@ -57,6 +62,42 @@ fn limits() -> WebSocketConfig {
         .max_frame_size(Some(CLIENT_FRAME_MAX))
 }
 
+/// What is to be written to one stream, at the pace of its pod.
+struct Queue<'a> {
+    shared: &'a Shared,
+    conn: ConnId,
+    /// The pod's, if it has one planted.
+    deliveries: Option<&'a Turnstile>,
+    /// A message that waits for the pod to get round to it; those behind it stay in the backend's bounded queue.
+    waiting: Option<Box<Waiting>>,
+}
+
+/// A message, and when it is through the pod's turnstile.
+struct Waiting {
+    through: Pin<Box<Sleep>>,
+    frame: Arc<Outgoing>,
+}
+
+impl Queue<'_> {
+    /// The next frame to write; `None`: there is none.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Arc<Outgoing>>> {
+        loop {
+            if let Some(waiting) = &mut self.waiting {
+                ready!(waiting.through.as_mut().poll(cx));
+                return Poll::Ready(self.waiting.take().map(|waiting| waiting.frame));
+            }
+            let next = self.shared.with(|backend, _| backend.next_frame(self.conn));
+            let (Some(frame), Some(turnstile)) = (&next, self.deliveries) else { return Poll::Ready(next) };
+            if !matches!(frame.frame(), ServerFrame::Message(_)) {
+                return Poll::Ready(next);
+            }
+            let through = self.shared.clock.instant_of(turnstile.pass(self.shared.clock.now()));
+            let through = Box::pin(sleep_until(through));
+            self.waiting = next.map(|frame| Box::new(Waiting { through, frame }));
+        }
+    }
+}
+
 /// How a stream came to its end.
 enum Over {
     /// The backend has ended it.
@@ -71,10 +112,10 @@ enum Over {
 fn step(
     cx: &mut Context<'_>,
     socket: &mut WebSocketStream<Socket>,
-    shared: &Shared,
-    conn: ConnId,
+    queue: &mut Queue<'_>,
     signal: &Signal,
 ) -> Poll<Over> {
+    let Queue { shared, conn, .. } = *queue;
     signal.register(cx);
     if let Some(end) = signal.take_end() {
         return Poll::Ready(Over::Ended(end));
@@ -91,7 +132,7 @@ fn step(
             Some(Err(_)) | None => return Poll::Ready(Over::Broken),
         }
     }
-    write(cx, socket, shared, conn, signal)
+    write(cx, socket, queue, signal)
 }
 
 /// Takes frames from the queue in batches of about [`BATCH_BYTES`], each written at once: a slow reader's
@@ -99,8 +140,7 @@ fn step(
 fn write(
     cx: &mut Context<'_>,
     socket: &mut WebSocketStream<Socket>,
-    shared: &Shared,
-    conn: ConnId,
+    queue: &mut Queue<'_>,
     signal: &Signal,
 ) -> Poll<Over> {
     let mut socket = Pin::new(socket);
@@ -113,7 +153,7 @@ fn write(
         }
         let mut batch = 0;
         while batch < BATCH_BYTES {
-            let Some(frame) = shared.with(|backend, _| backend.next_frame(conn)) else { break };
+            let Poll::Ready(Some(frame)) = queue.poll_next(cx) else { break };
             let text = frame.encoded();
             batch += text.len();
             let message = match frame.frame() {

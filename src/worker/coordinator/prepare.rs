@@ -105,6 +105,7 @@ pub(super) async fn prepare(
     let looked = inspect(&clock, &agent, &endpoints, pods.endpoints(), options.shared).await;
     let looked = looked.map_err(RunError::preflight)?;
     let loopback = endpoints.iter().all(|endpoint| endpoint.is_loopback());
+    let places = from_each_address(&route, &ground, &endpoints).await?;
 
     let log = server_log(&profile, ground.is_embedded()).map_err(RunError::preflight)?;
 
@@ -119,7 +120,7 @@ pub(super) async fn prepare(
     let recorder = Recorder::begin(directory, Arc::clone(&profile), info)
         .map_err(|source| RunError::preflight(PrepareError::Recorder(source)))?;
 
-    let line = line_to_target(&profile, &population, run, clock, agent.clone(), endpoints, &ground, &probe)?;
+    let line = line_to_target(&profile, &population, run, clock, agent.clone(), places, &ground, &probe)?;
     let source = RoomSource::open(&profile, given).map_err(RunError::preflight)?;
     if let Some(warning) = source.warning() {
         observer.note(warning);
@@ -155,7 +156,7 @@ pub(super) async fn prepare(
     let sends = (profile.traffic.max_in_flight as usize).min(SEND_CONNECTIONS as usize);
     let publisher =
         Publisher::new(Rc::clone(&line), &run.to_string(), rooms, sends, AUDIT_CONNECTIONS as usize);
-    let scraper = Rc::new(Scraper::new(clock, agent, pods, &line.endpoints));
+    let scraper = Rc::new(Scraper::new(clock, agent, pods, &endpoints));
     let mut conductor = Conductor::new(setup);
     for (endpoint, text) in (0..).zip(&looked) {
         conductor.handle(clock.now(), Event::Scraped { endpoint, text: text.as_deref() });
@@ -172,6 +173,27 @@ pub(super) async fn prepare(
 #[expect(clippy::disallowed_methods, reason = "a run's id must never follow from its seed")]
 pub(super) fn fresh_run_id() -> Uuid {
     Uuid::new_v4()
+}
+
+/// Where clients connect to, in turn: each of the endpoints, from each address of this machine that they may use. A client
+/// keeps to its own.
+async fn from_each_address(
+    route: &Route,
+    ground: &Ground,
+    endpoints: &[Rc<Endpoint>],
+) -> Result<Vec<Rc<Endpoint>>, RunError> {
+    let routes = route.from_each_address();
+    if routes.len() == 1 {
+        return Ok(endpoints.to_vec());
+    }
+    let mut places = Vec::new();
+    for route in routes {
+        for place in parse_all(ground.urls(), &Rc::new(route))? {
+            place.resolve().await.map_err(RunError::preflight)?;
+            places.push(place);
+        }
+    }
+    Ok(places)
 }
 
 fn server_log(profile: &Profile, embedded: bool) -> Result<Option<LogTail>, PrepareError> {

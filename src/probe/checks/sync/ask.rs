@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::order::tell;
 use crate::driver::http::{Answer, Trouble};
 use crate::probe::judgement::{Finding, Judgement};
 use crate::probe::path::{Path, trouble_words};
@@ -114,7 +115,7 @@ impl Refusal {
                  request, and, for 429, at the limits; for 502 and 504, at the balancer's.",
             ),
         };
-        judgement.found(finding.because(format!("{asked} was {}", self.words())));
+        tell(finding, &[format!("{asked} was {}", self.words())], judgement);
     }
 }
 

@@ -1,6 +1,6 @@
 //! "Reconnect strategy" and "Stream-position tracking": what a client that follows them to the letter gets.
 //!
-//! Each check publishes a few events of its own in [`TALK`](crate::probe::path::TALK) and reads them back, one check at a time
+//! Each check publishes a few events of its own in [`TALK`] and reads them back, one check at a time
 //! ([`Path::floor`]): what it reads is then what it made. What is live gathers, what is pure judges.
 
 mod ask;

@@ -71,13 +71,20 @@ pub(super) fn judge_repeats(asked: &str, pages: &[Page], judgement: &mut Judgeme
 
 /// Positions that fall within pages or over them, and cursors that go back.
 pub(super) fn judge_order(asked: &str, walk: &Walk, judgement: &mut Judgement) {
-    let mut falls = Vec::new();
-    for pair in walk.rows().collect::<Vec<_>>().windows(2) {
-        if let [before, after] = pair
-            && let (Some(one), Some(two)) = (before.position, after.position)
-            && two < one
-        {
-            falls.push(format!("{asked}: {} came behind {}", name(after), name(before)));
+    let (mut falls, mut last): (Vec<String>, Option<&Row>) = (Vec::new(), None);
+    for page in &walk.pages {
+        // A page that was asked for from below what came already repeats it, which is another matter.
+        if last.and_then(|row| row.position).is_some_and(|highest| page.since < highest) {
+            last = None;
+        }
+        for row in &page.rows {
+            if let Some(before) = last
+                && let (Some(one), Some(two)) = (before.position, row.position)
+                && two < one
+            {
+                falls.push(format!("{asked}: {} came behind {}", name(row), name(before)));
+            }
+            last = Some(row);
         }
     }
     let back = |page: &&Page| page.next_cursor.is_some_and(|next| next < page.since);
@@ -105,19 +112,26 @@ pub(super) fn judge_order(asked: &str, walk: &Walk, judgement: &mut Judgement) {
     tell(finding, &backwards, judgement);
 }
 
-/// The finding with the lines, if there are any.
+/// The finding with the lines, if there are any; one of its name that is there already takes them.
 pub(super) fn tell(finding: Finding, lines: &[String], judgement: &mut Judgement) {
     if lines.is_empty() {
         return;
     }
-    let mut finding = finding.with("events", lines.len() as f64);
-    for line in lines.iter().take(LINES_MAX) {
-        finding = finding.because(line);
+    let at = judgement.findings.iter().position(|own| own.name == finding.name);
+    let mut finding = at.map_or(finding, |at| judgement.findings.remove(at));
+    let before = finding.measured.get("events").copied().unwrap_or(0.0);
+    // What was said of the rest is said anew.
+    if before > LINES_MAX as f64 {
+        finding.evidence.truncate(LINES_MAX);
     }
-    if lines.len() > LINES_MAX {
-        finding = finding.because(format!("and {} more", lines.len() - LINES_MAX));
+    let room = LINES_MAX.saturating_sub(finding.evidence.len());
+    finding.evidence.extend(lines.iter().take(room).cloned());
+    let events = before + lines.len() as f64;
+    if events > LINES_MAX as f64 {
+        finding.evidence.push(format!("and {} more", events - LINES_MAX as f64));
     }
-    judgement.found(finding);
+    let at = at.unwrap_or(judgement.findings.len());
+    judgement.findings.insert(at, finding.with("events", events));
 }
 
 /// A position that may not be there.
@@ -190,7 +204,19 @@ pub(super) mod tests {
     #[test]
     fn evidence_is_bounded_and_the_rest_is_counted() {
         let rows: Vec<Row> = (0..9).map(|n| row(n, 1)).collect();
-        let judged = repeats(&[page(5, &rows, 5, false)]);
+        let mut judged = repeats(&[page(5, &rows, 5, false)]);
         assert_eq!(judged.findings[0].evidence.last().map(String::as_str), Some("and 4 more"));
+        judge_repeats("again", &[page(5, &rows, 5, false)], &mut judged);
+        assert_eq!(judged.findings.len(), 1, "of one name there is one");
+        assert_eq!(judged.findings[0].evidence.len(), LINES_MAX + 1);
+        assert_eq!(judged.findings[0].evidence.last().map(String::as_str), Some("and 13 more"));
+    }
+
+    #[test]
+    fn a_page_that_is_asked_for_again_is_no_fall() {
+        let mut judgement = Judgement::default();
+        let pages = vec![page(5, &[row(1, 6), row(2, 7)], 5, false), page(5, &[row(1, 6)], 7, false)];
+        judge_order("sync", &walk(2, pages), &mut judgement);
+        assert_eq!(judgement, Judgement::default());
     }
 }

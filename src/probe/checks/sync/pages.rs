@@ -103,11 +103,9 @@ fn judge_since(read: &Read, whole: &[&Row], judgement: &mut Judgement) {
         }
     }
     // Each page is a question of its own: what two of them return is no repetition.
-    let mut repeats = Judgement::default();
     for page in &pages {
-        judge_repeats("sync", std::slice::from_ref(page), &mut repeats);
+        judge_repeats("sync", std::slice::from_ref(page), judgement);
     }
-    merge(repeats, judgement);
     let mut skipped = Vec::new();
     for page in &pages {
         let Some(next) = whole.iter().find(|row| row.position > Some(page.since)) else { continue };
@@ -131,18 +129,6 @@ fn judge_since(read: &Read, whole: &[&Row], judgement: &mut Judgement) {
     tell(finding, &skipped, judgement);
 }
 
-/// Findings of the same name, of several questions, as one.
-fn merge(mut from: Judgement, into: &mut Judgement) {
-    while let Some(first) = from.findings.first().cloned() {
-        let (same, rest): (Vec<_>, Vec<_>) =
-            from.findings.into_iter().partition(|own| own.name == first.name);
-        from.findings = rest;
-        let lines: Vec<String> = same.into_iter().flat_map(|own| own.evidence).collect();
-        let first = Finding { evidence: Vec::new(), ..first };
-        tell(first, &lines, into);
-    }
-}
-
 /// Small pages by `next_cursor` against the one large page.
 fn judge_walk(walk: &Walk, whole: &[&Row], judgement: &mut Judgement) {
     let asked = format!("sync with limit={}", walk.limit);
@@ -150,6 +136,7 @@ fn judge_walk(walk: &Walk, whole: &[&Row], judgement: &mut Judgement) {
         return;
     }
     judge_order(&asked, walk, judgement);
+    judge_repeats(&asked, &walk.pages, judgement);
     let came = |row: &Row| walk.rows().any(|own| own.id == row.id && own.position == row.position);
     let (mut skipped, mut cut_short) = (Vec::new(), Vec::new());
     for row in whole.iter().filter(|row| !came(row)) {

@@ -109,7 +109,7 @@ async fn wake(path: &Rc<Path>) -> (Result<Vec<Duration>, Refusal>, Result<Wake, 
     for _ in 0..TRIES {
         match page(path, client, base.position.saturating_sub(1), 1, Duration::ZERO).await {
             Ok(page) => times.push(page.took),
-            Err(refusal) => return (Err(refusal), Err("sync is refused".to_owned())),
+            Err(refusal) => return (Err(refusal.clone()), Ok(Wake::Refused(refusal))),
         }
     }
     let since = walk(path, client, base.position, LIMIT).await.cursor().unwrap_or(base.position);

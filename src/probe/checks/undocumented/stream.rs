@@ -103,8 +103,7 @@ async fn make_side(path: &Rc<Path>, client: u32, members: &[u32]) -> Result<Box<
 }
 
 async fn put_away(path: &Rc<Path>, client: u32, room: &str) -> Result<(), String> {
-    // The id came from the server: it goes where ids go in every other path.
-    let way = format!("{}/archive", api::join(room).trim_end_matches("/join"));
+    let way = api::archive(room);
     let answer = path.ask(client, Call::post(&way, "{}"), api::ANSWER_BYTES).await;
     let answer = answer.map_err(|trouble| trouble_words(&trouble))?;
     if answer.is_success() { Ok(()) } else { Err(format!("answered {}", answer.status)) }

@@ -1,0 +1,27 @@
+//! How many pods a load needs, with evidence: what each number of pods carries is searched for, run by run, and what
+//! larger numbers would carry is said only as far as those runs bear it.
+//!
+//! ```text
+//! profile ──> Goal: connections, handshakes/s, deliveries/s of the load that is asked about
+//!    │
+//!    └──> for each pod count and Resource: Search ──load──> step ──profile──> a whole run ──verdict──┐
+//!                                             ▲                                                       │
+//!                                             └───────────── passed, failed, inconclusive ────────────┘
+//!         what was found, by pods ──> Model (Universal Scalability Law, or the least a pod carried) ──> Answer
+//! ```
+//!
+//! All but `pods`, which plays the runs, is pure.
+
+pub mod answer;
+pub mod goal;
+pub mod model;
+pub mod search;
+pub mod step;
+pub mod usl;
+
+#[cfg(feature = "live")]
+pub mod pods;
+
+pub use answer::{Answer, Survival};
+pub use goal::{Goal, Resource};
+pub use model::Model;
