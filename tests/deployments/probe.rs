@@ -183,6 +183,15 @@ const SYMPTOMS: &[Planted] = &[
         &["target.embedded.balancer.idle_timeout=2s", "target.embedded.ping_interval=3s"],
         &["idle-timeout"],
     ),
+    set(
+        "streams need a session on their pod, and upgrades go round",
+        &[
+            "target.embedded.sessions=sync",
+            "target.embedded.session_drop_after=500ms",
+            "target.embedded.balancer.sticky=none",
+        ],
+        &["no-stickiness"],
+    ),
     fault(
         "streams end at an age of 3 s",
         "kind = \"max-age\"\nat = \"0s\"\ntimeout = \"3s\"",

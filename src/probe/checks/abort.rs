@@ -151,9 +151,14 @@ pub(super) async fn duplicate(path: &Rc<Path>) -> Judgement {
     let bound = path.lateness_bound();
     let (older, newer) = futures::join!(ending_within(path, older, bound), ending_within(path, newer, bound));
     match (&older, &newer) {
-        (Some((at, Ending::Close { code: CLOSE_ABORTED, reason })), None) => judgement.saw(format!(
+        (Some((at, Ending::Close { code: CLOSE_ABORTED, reason })), newer) if !is_aborted(newer) => judgement.saw(format!(
             "of two streams of one token the older was closed with 4003 {reason:?} {} after the newer's hello",
             secs(at.since(begun))
+        )),
+        // A drop is another line of the page, and leaves this one open.
+        (Some((_, ending @ (Ending::Eof | Ending::Reset))), _) => judgement.unclear(format!(
+            "the older of two streams of one token ended by {} before it could be told whether it would be closed",
+            ending_words(ending)
         )),
         (older, newer) => {
             let words = |end: &Option<(Timestamp, Ending)>| {
@@ -175,6 +180,10 @@ pub(super) async fn duplicate(path: &Rc<Path>) -> Judgement {
         }
     }
     judgement
+}
+
+fn is_aborted(end: &Option<(Timestamp, Ending)>) -> bool {
+    matches!(end, Some((_, Ending::Close { code: CLOSE_ABORTED, .. })))
 }
 
 /// A stream of the twin that has been said hello to.
