@@ -33,7 +33,7 @@ use crate::profile::{FaultKind, Profile};
 use crate::seed::{Seed, Stream};
 use crate::session;
 use crate::target::balancer::Balancer;
-use crate::target::{Backend, Config, Effect, Truth};
+use crate::target::{Backend, Config, ConnId, Effect, Truth};
 use crate::time::Timestamp;
 use crate::worker::conductor::{Command, Conductor, Event, Setup};
 
@@ -203,6 +203,7 @@ impl World {
             self.now = at;
             self.happen(happening);
         }
+        self.everybody_leaves();
         self.ask_for_effects();
         self.end_interval();
         let mut collected = self.conductor.collected(self.now);
@@ -293,6 +294,17 @@ impl World {
         if let Some(affected) = affected {
             self.tell(Event::Planted { fault, affected });
         }
+    }
+
+    /// The books are closed: what the pods' gauges show when everybody has gone.
+    fn everybody_leaves(&mut self) {
+        for &link in self.links.keys() {
+            self.backend.gone(self.now, ConnId(link));
+        }
+        // Nobody is there any more to whom something could happen.
+        while self.backend.poll().is_some() {}
+        self.scrape();
+        self.tell(Event::Deserted);
     }
 
     /// The run is over: what did the faults do that were never ended?
