@@ -18,6 +18,11 @@ mod runs;
 mod served;
 mod sticky;
 
+use std::time::Duration;
+
+use wavesoak::target::Deed;
+use wavesoak::target::config::{PlantedFault, PlantedKind};
+
 use balancer::{Balancer, Haproxy, Nginx, OnePort, Running, ShippedHaproxy, ShippedNginx};
 use certificate::Certificate;
 use pods::Pods;
@@ -71,6 +76,50 @@ fn a_run_over_tls_through_haproxy_is_accounted_for_while_connections_are_reset()
     let run = Run::of(&profile, &url, &pods, &set, |_| ());
     assert_sound(&run);
     assert_eq!(run.summary.disconnects.total, 10, "{:?}", run.summary.disconnects);
+}
+
+/// One of three pods dies in mid-run and never comes back, behind this balancer.
+fn while_a_pod_dies(start: impl FnOnce(&Pods) -> Running) {
+    let pods = Pods::start_with(3, |config| {
+        config.ping_interval = Duration::from_secs(1);
+        config.faults.push(PlantedFault {
+            index: 0,
+            name: "pod-kill".to_owned(),
+            at: Duration::from_secs(3),
+            duration: None,
+            kind: PlantedKind::PodKill { pod: Some(1) },
+        });
+    });
+    let balancer = start(&pods);
+    let run = Run::of(SMALL, &format!("http://127.0.0.1:{}", balancer.port()), &pods, &[], |at_s| {
+        if at_s == 3 {
+            pods.begin(0);
+        }
+    });
+    let (summary, truth) = (&run.summary, pods.truth());
+    summary.books().unwrap_or_else(|imbalances| panic!("{imbalances:?}"));
+    let killed = truth.faults[0].count(Deed::ConnectionReset);
+    assert!(killed > 0, "streams were on it: {truth:?}");
+    // Whoever was connecting in that moment was not yet there to be lost.
+    assert!(summary.disconnects.total >= killed, "{:?}", summary.disconnects);
+    assert_eq!(summary.clients.ready_at_end, summary.clients.planned);
+    // What a publish came to that was under way is the balancer's to tell; what was acknowledged has reached everybody.
+    let deliveries = &summary.deliveries;
+    let wrong = [deliveries.missed_after_bridging, deliveries.lost_by_server, deliveries.undecided];
+    assert_eq!(wrong, [0; 3], "{deliveries:?}");
+}
+
+#[test]
+fn a_run_through_nginx_is_accounted_for_when_a_pod_dies() {
+    while_a_pod_dies(|pods| Nginx::new(pods).start());
+}
+
+#[test]
+fn a_run_through_haproxy_is_accounted_for_when_a_pod_dies() {
+    // A server that refuses is left for another, also without health checks.
+    while_a_pod_dies(|pods| {
+        Haproxy::new(pods).choosing("balance roundrobin\n  option redispatch\n  retries 2").start()
+    });
 }
 
 /// Through a configuration of `deploy`, by the name that it serves.

@@ -19,8 +19,8 @@ pub(crate) struct Pods {
     pub(crate) metrics: Vec<String>,
     /// What signs their tokens.
     pub(crate) key: String,
-    /// Asks for the truth; the pods end when it is dropped.
-    asks: Option<mpsc::Sender<mpsc::Sender<Truth>>>,
+    /// What is wanted of them; they end when it is dropped.
+    asks: Option<mpsc::Sender<Ask>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -48,27 +48,49 @@ impl Pods {
 
     /// What they know that they did.
     pub(crate) fn truth(&self) -> Truth {
+        self.ask(Ask::Truth)
+    }
+
+    /// Begins a fault of theirs that is not there from the start.
+    pub(crate) fn begin(&self, fault: u32) {
+        self.ask(|begun| Ask::Begin(fault, begun));
+    }
+
+    fn ask<R>(&self, what: impl FnOnce(mpsc::Sender<R>) -> Ask) -> R {
         let (answer, answered) = mpsc::channel();
-        self.asks.as_ref().expect("they serve").send(answer).expect("they serve");
+        self.asks.as_ref().expect("they serve").send(what(answer)).expect("they serve");
         answered.recv().expect("they answer")
     }
 }
 
+enum Ask {
+    Truth(mpsc::Sender<Truth>),
+    Begin(u32, mpsc::Sender<()>),
+}
+
 type Started = (Vec<String>, Vec<String>, String);
 
-fn serve(config: &Config, ready: &mpsc::Sender<Started>, asked: &mpsc::Receiver<mpsc::Sender<Truth>>) {
+fn serve(config: &Config, ready: &mpsc::Sender<Started>, asked: &mpsc::Receiver<Ask>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let spawned = Embedded::spawn(Path::new(EXE), config, SpawnOptions::default()).await;
         let mut target = spawned.expect("a target");
-        for fault in &config.faults {
+        for fault in config.faults.iter().filter(|fault| fault.at.is_zero()) {
             target.begin_fault(fault.index).await.expect("a fault that it knows");
         }
         let key = target.key().expose().to_owned();
         ready.send((target.urls(), target.metrics_urls(), key)).expect("somebody waits");
         // The children serve by themselves; this thread only keeps them until it is told.
-        while let Ok(answer) = asked.recv() {
-            answer.send(target.truth().await.expect("the truth")).expect("somebody waits");
+        while let Ok(ask) = asked.recv() {
+            match ask {
+                Ask::Truth(answer) => {
+                    answer.send(target.truth().await.expect("the truth")).expect("somebody waits");
+                }
+                Ask::Begin(fault, begun) => {
+                    target.begin_fault(fault).await.expect("a fault that it knows");
+                    begun.send(()).expect("somebody waits");
+                }
+            }
         }
         target.shutdown().await;
     });
