@@ -10,9 +10,9 @@ use std::time::Duration;
 use futures::stream::{StreamExt as _, iter};
 use serde_json::Value;
 use tokio::process::Command;
-use wavesoak::profile::{Delivery, Publish, Stream, Sync};
+use wavesoak::profile::{self, BalancerMode, Delivery, Publish, Stream, Sync};
 use wavesoak::target::Config;
-use wavesoak::target::config::{Balancer, Capacity, Cohort, PlantedFault, PlantedKind, Sticky, Which};
+use wavesoak::target::config::{Cohort, PlantedFault, PlantedKind, Which};
 use wavesoak::target::process::{Embedded, SpawnOptions};
 
 /// One defect, and what the probe has to say about it.
@@ -167,9 +167,9 @@ fn follows(planted: &str) -> &'static [&'static str] {
 
 #[tokio::test]
 async fn a_healthy_target_gives_no_finding_and_answers_what_the_documentation_leaves_open() {
-    let target =
-        start(Config { pods: 2, balancer: Balancer { proxy: true, ..balancer() }, ..config(Vec::new()) })
-            .await;
+    let mut balanced = Config { pods: 2, ..config(Vec::new()) };
+    balanced.balancer.proxy = true;
+    let target = start(balanced).await;
     let (report, text) = probe(&target, &["--only", ALL, "--listen", "2s"]).await;
     target.shutdown().await;
     assert_eq!(report["outcome"], "healthy", "{text}");
@@ -333,29 +333,9 @@ fn config(kinds: Vec<PlantedKind>) -> Config {
         duration: None,
         kind,
     };
-    Config {
-        seed: 1,
-        epoch_unix_s: 0,
-        pods: 1,
-        ping_interval: Duration::from_secs(30),
-        ping_misses: 2,
-        token_lifetime: Duration::from_secs(3600),
-        password_grant: false,
-        session_drop_after: None,
-        send_queue: 256,
-        send_limit: None,
-        retention: 10_000,
-        capacity: Capacity::default(),
-        balancer: balancer(),
-        faults: (0..).zip(kinds).map(planted).collect(),
-    }
-}
-
-fn balancer() -> Balancer {
-    Balancer {
-        proxy: false,
-        sticky: Sticky::Cookie,
-        idle_timeout: Duration::from_secs(90),
-        health_interval: Duration::from_secs(1),
-    }
+    let text = "[[phase]]\nduration = \"1s\"\nclients = \"100%\"\n";
+    let mut profile = profile::parse(text, "pod.toml", &[]).expect("a profile").profile;
+    profile.target.embedded.pods = 1;
+    profile.target.embedded.balancer.mode = BalancerMode::Direct;
+    Config { faults: (0..).zip(kinds).map(planted).collect(), ..Config::from_profile(&profile) }
 }
