@@ -1,9 +1,18 @@
 //! What a run collected: plain numbers, mergeable, known to verdict and report. No code here decides anything.
 
+mod hooks;
+mod latency;
+mod servers;
+
+pub use hooks::{HookEnd, HookRecord};
+pub use latency::{Distribution, LATENCY_MAX_US, Metric};
+pub use servers::{
+    Evidence, LocalAddress, Part, Pod, ServedBy, Server, ServerLog, Stickiness, WsConnections,
+};
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use crate::session::Cause;
@@ -48,106 +57,6 @@ pub struct Collected {
     pub stickiness: Stickiness,
     /// Things seen that are no delivery: frames skipped, sync troubles, hello without or with a wrong tenant.
     pub oddities: BTreeMap<&'static str, u64>,
-}
-
-/// `stickiness` of the summary: upgrades, and what became of them for want of a session on their pod.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Stickiness {
-    /// Streams that said hello.
-    pub upgrades: u64,
-    /// Of these: lost to a missing session; `None`: it cannot be told.
-    pub upgrades_lost: Option<u64>,
-    /// The same, as a share of the upgrades.
-    pub share: Option<f64>,
-    /// What that is inferred from; `None`: there were no upgrades.
-    pub inferred_from: Option<Evidence>,
-    /// Upgrades that reached another pod than the sync before them; `None`: the deployment does not tell.
-    pub moved: Option<u64>,
-    /// Connections that the other side ended within seconds of hello, for no reason that has a name.
-    pub short_lived: u64,
-    /// Not judged: ended while a fault was under way, or still young at the end.
-    pub unjudged: u64,
-    /// Upgrades with a token that was refreshed since the last one that stayed.
-    pub after_refresh: Part,
-    /// All others.
-    pub otherwise: Part,
-}
-
-/// A part of the upgrades.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Part {
-    /// How many.
-    pub upgrades: u64,
-    /// Of these: lost; `None`: it cannot be told.
-    pub lost: Option<u64>,
-}
-
-/// What a missing session is inferred from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Evidence {
-    /// The pods that answered, as the deployment tells them.
-    Pods,
-    /// Lives of connections that are nearly equal.
-    Lifetimes,
-    /// Some upgrades by pods, the others by lives.
-    PodsAndLifetimes,
-}
-
-/// `server.log` of the summary: what the server's own log says, held against what clients saw.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServerLog {
-    /// Lines that were read.
-    pub lines: u64,
-    /// Of these: no JSON object, without a name of an event, or too long.
-    pub not_understood: u64,
-    /// Of these: about other events.
-    pub other: u64,
-    /// `ws.connect`
-    pub connects: u64,
-    /// `ws.disconnect`: reasons, and for each what the client saw of that end; "open": nothing, "unknown": no client of
-    /// ours.
-    pub disconnects: BTreeMap<String, BTreeMap<String, u64>>,
-    /// Of these: `ping_timeout` and `duplicate_connection` of which the client saw something else.
-    pub unseen_reasons: u64,
-    /// `ws.fanout_failed`, by pod.
-    pub fanout_failed: BTreeMap<String, u64>,
-}
-
-impl ServerLog {
-    /// `ws.fanout_failed` of all pods.
-    pub fn fanout_failed_total(&self) -> u64 {
-        self.fanout_failed.values().sum()
-    }
-}
-
-/// One of `hooks` of the summary: a command of a fault of kind `exec`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct HookRecord {
-    /// Name of the fault.
-    pub fault: String,
-    /// It takes back what another one did.
-    pub undo: bool,
-    /// How it ended.
-    pub end: HookEnd,
-    /// Its exit status; `None`: it has none.
-    pub exit: Option<i32>,
-    /// How long it took.
-    pub took_s: f64,
-}
-
-/// How a command ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HookEnd {
-    /// With exit status 0.
-    Done,
-    /// With another one, or by a signal.
-    Failed,
-    /// It took too long and was killed.
-    TimedOut,
-    /// It did not start.
-    NotStarted,
 }
 
 /// `clients` of the summary.
@@ -256,137 +165,6 @@ pub struct Observing {
     pub rooms_unread: u64,
 }
 
-/// A latency series of the contract.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Metric {
-    /// Publish: first attempt to 2xx.
-    PublishAck,
-    /// Intended send to first arrival by any channel; misses count as infinite.
-    Arrival,
-    /// Intended send to first arrival, live.
-    DeliveryIntended,
-    /// Actual send to first arrival, live.
-    DeliverySent,
-    /// Intended send to first arrival by a bridge.
-    BridgeDelivery,
-    /// Intended send to first arrival by an offline poll.
-    PollDelivery,
-    /// Connect to upgrade.
-    Connect,
-    /// Upgrade to hello.
-    Hello,
-    /// One sync request, bridging.
-    SyncPage,
-    /// A whole bridge.
-    Bridge,
-    /// Disconnect to live again.
-    Recovery,
-    /// Intended to actual send.
-    SendLateness,
-    /// Scheduled to actual attempt.
-    ReconnectLateness,
-}
-
-impl Metric {
-    /// All, in the order of the contract.
-    pub const ALL: [Self; 13] = [
-        Self::PublishAck,
-        Self::Arrival,
-        Self::DeliveryIntended,
-        Self::DeliverySent,
-        Self::BridgeDelivery,
-        Self::PollDelivery,
-        Self::Connect,
-        Self::Hello,
-        Self::SyncPage,
-        Self::Bridge,
-        Self::Recovery,
-        Self::SendLateness,
-        Self::ReconnectLateness,
-    ];
-
-    /// The name in the summary.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::PublishAck => "publish_ack",
-            Self::Arrival => "arrival",
-            Self::DeliveryIntended => "delivery_intended",
-            Self::DeliverySent => "delivery_sent",
-            Self::BridgeDelivery => "bridge_delivery",
-            Self::PollDelivery => "poll_delivery",
-            Self::Connect => "connect",
-            Self::Hello => "hello",
-            Self::SyncPage => "sync_page",
-            Self::Bridge => "bridge",
-            Self::Recovery => "recovery",
-            Self::SendLateness => "send_lateness",
-            Self::ReconnectLateness => "reconnect_lateness",
-        }
-    }
-}
-
-/// A latency distribution in microseconds, with what does not fit in it counted beside it.
-#[derive(Clone, Debug)]
-pub struct Distribution {
-    /// 1 µs to 1 h; the fleet's have 3 significant digits, a tenant's 2.
-    pub histogram: Histogram<u64>,
-    /// Samples above the histogram's range.
-    pub out_of_range: u64,
-    /// Samples that are +∞: never arrived.
-    pub not_delivered: u64,
-}
-
-impl Default for Distribution {
-    fn default() -> Self {
-        Self::new(3)
-    }
-}
-
-/// The longest latency that a distribution holds: 1 h, in microseconds.
-pub const LATENCY_MAX_US: u64 = 3_600_000_000;
-
-impl Distribution {
-    /// An empty one.
-    pub fn new(significant_digits: u8) -> Self {
-        let histogram = Histogram::new_with_bounds(1, LATENCY_MAX_US, significant_digits)
-            .expect("1 to LATENCY_MAX_US with 2 or 3 digits are good bounds");
-        Self { histogram, out_of_range: 0, not_delivered: 0 }
-    }
-
-    /// Records one latency; 0 µs is recorded as 1 µs, the histogram's floor.
-    pub fn record(&mut self, latency: Duration) {
-        let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX).max(1);
-        if self.histogram.record(micros).is_err() {
-            self.out_of_range += 1;
-        }
-    }
-
-    /// All samples: in range, out of range, never arrived.
-    pub fn count(&self) -> u64 {
-        self.histogram.len() + self.out_of_range + self.not_delivered
-    }
-
-    /// The value at `quantile` in microseconds; `None` when there are no samples or when it falls on what was
-    /// out of range or never arrived.
-    pub fn at(&self, quantile: f64) -> Option<u64> {
-        let total = self.count();
-        let rank = ((quantile * total as f64).ceil() as u64).max(1);
-        if total == 0 || rank > self.histogram.len() {
-            return None;
-        }
-        // Half a rank down, so that rounding cannot push the histogram's own ceil() to the next sample.
-        Some(self.histogram.value_at_quantile((rank as f64 - 0.5) / self.histogram.len() as f64))
-    }
-
-    /// Adds another one's samples.
-    pub fn merge(&mut self, other: &Self) {
-        self.histogram.add(&other.histogram).expect("all distributions have the same range");
-        self.out_of_range += other.out_of_range;
-        self.not_delivered += other.not_delivered;
-    }
-}
-
 /// One tenant's part.
 #[derive(Clone, Debug)]
 pub struct Tenant {
@@ -439,83 +217,6 @@ pub struct Tokens {
     pub refreshed: u64,
     /// Refused.
     pub rejected: u64,
-}
-
-/// `served_by` of the summary: which pods the streams were on, as header, cookie or hello says, and from where they were
-/// reached.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServedBy {
-    /// Those that were met.
-    pub pods: Vec<Pod>,
-    /// Pods that are known at all: by their names, or by their `/metrics`, whichever are more.
-    pub known: u64,
-    /// Addresses of this machine.
-    pub local_addresses: Vec<LocalAddress>,
-}
-
-/// One pod.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pod {
-    /// What the header or the cookie of the upgrade said, else `hello.server_name`; null: all of which nothing tells.
-    pub server_name: Option<String>,
-    /// Hellos that it said.
-    pub connections: u64,
-    /// Most clients that it had at once.
-    pub live_peak: u64,
-    /// Clients that it has now.
-    pub live: u64,
-}
-
-/// One address of this machine.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LocalAddress {
-    /// As this machine sees it.
-    pub address: String,
-    /// Hellos that came over it.
-    pub connections: u64,
-    /// Pods that said them.
-    pub pods: u64,
-    /// The only pod that it ever reached, where several are known and chance is out of the question.
-    pub only: Option<String>,
-}
-
-/// `server` of the summary.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Server {
-    /// Growth of `scaiwave_ws_messages_dropped_total` over all pods; `None`: not exposed, or never scraped.
-    pub messages_dropped_total: Option<u64>,
-    /// A counter was reset, or a pod could not be scraped at times: there may have been more.
-    pub dropped_is_lower_bound: bool,
-    /// `scaiwave_ws_connections`, by what it stands for.
-    pub ws_connections: WsConnections,
-    /// Looks at which `scaiwave_ws_connections` was off, by more than 1 % of the live clients, for the second time running
-    /// or more, while nothing was planned to change; `None`: it was never compared.
-    pub connections_unstable: Option<u64>,
-    /// Connections that the gauge still showed when all clients had long gone, beyond those before; `None`: not known.
-    pub connections_leaked: Option<u64>,
-    /// Log lines `ws.fanout_failed`; `None`: no log seen.
-    pub fanout_failed: Option<u64>,
-    /// Documented metrics that a scrape lacked.
-    pub not_exposed: Vec<String>,
-    /// What the server's own log says; `None`: none is read.
-    pub log: Option<ServerLog>,
-    /// Scrapes that failed.
-    pub scrape_failures: u64,
-    /// Pods that are scraped; `partial` when it is one endpoint behind a balancer.
-    pub endpoints: u64,
-    /// The endpoint is behind a balancer: one pod at a time answers for all.
-    pub partial: bool,
-}
-
-/// `server.ws_connections` of the summary.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WsConnections {
-    /// Before the first client.
-    pub before: Option<u64>,
-    /// Highest sum seen.
-    pub peak: Option<u64>,
-    /// After the last client has gone.
-    pub after: Option<u64>,
 }
 
 /// One entry of `faults`.
