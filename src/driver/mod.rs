@@ -25,3 +25,5 @@ mod anyone;
 mod private_lines;
 mod table;
 mod upgrade;
+
+pub use private_lines::{PrivateFileError, Purpose};

@@ -1,17 +1,16 @@
 //! Refresh tokens that outlive a run: each is written down the moment it arrives, because the one before it is spent.
 //!
-//! A file of lines that only grows while a run goes on (JSON, mode 0600) and is rewritten at the start of the next. A line is
-//! given to the system before its token is used. A lock beside it keeps a second run from using the same identities.
+//! A file of lines (JSON, mode 0600) that grows while a run goes on, and is rewritten at the start of the next and whenever most
+//! of it is spent tokens: its size does not grow with the length of a run. A line is given to the system before its token is
+//! used. A lock beside it keeps a second run from using the same identities.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
-use super::super::private_lines::{PrivateLines, Unavailable};
+use super::super::private_lines::{PrivateFileError, PrivateLines, Purpose};
 use crate::secret::Secret;
 
 /// The file, held by this run.
@@ -43,23 +42,11 @@ pub enum Told<'a> {
     Refused,
 }
 
-/// Why the file cannot be used; completes "failed to …".
-#[derive(Debug, Error)]
-#[expect(missing_docs, reason = "the fields are the words that the messages are made of")]
-pub enum KeptError {
-    #[error("use `{path}`, in which refresh tokens are kept", path = .path.display())]
-    Open { path: PathBuf, source: io::Error },
-    #[error(
-        "use these credentials: another run has locked `{path}`, and two runs would evict each other's clients",
-        path = .path.display()
-    )]
-    Locked { path: PathBuf },
-    #[error(
-        "use `{path}`: others may read it (mode {mode:o}), and it holds refresh tokens: chmod 600",
-        path = .path.display()
-    )]
-    Exposed { path: PathBuf, mode: u32 },
-}
+const PURPOSE: Purpose = Purpose {
+    what: "in which refresh tokens are kept",
+    shared: "two runs with these credentials would evict each other's clients",
+    instead: "",
+};
 
 impl KeptTokens {
     /// Takes hold of the file, making it when it is not there; what is left of a half-written line is dropped.
@@ -67,13 +54,12 @@ impl KeptTokens {
     /// # Errors
     ///
     /// Another run has it, others may read it, or the system says no.
-    pub fn open(path: &Path) -> Result<Self, KeptError> {
+    pub fn open(path: &Path) -> Result<Self, PrivateFileError> {
         let mut newest = BTreeMap::new();
-        let lines = PrivateLines::open(path, |lines| {
+        let lines = PrivateLines::open(path, PURPOSE, |lines| {
             newest = read(lines);
-            newest.iter().map(|(key, kept)| line(key, kept)).collect()
-        });
-        let lines = lines.map_err(|error| KeptError::new(path, error))?;
+            text(&newest)
+        })?;
         Ok(Self { lines, newest: newest.into() })
     }
 
@@ -91,23 +77,16 @@ impl KeptTokens {
             Told::Refused => Kept::Refused,
         };
         self.lines.write(&line(key, &kept));
-        self.newest.borrow_mut().insert(key.to_owned(), kept);
+        let mut newest = self.newest.borrow_mut();
+        newest.insert(key.to_owned(), kept);
+        if self.lines.is_long() {
+            self.lines.renew(&text(&newest));
+        }
     }
 
     /// Lines that could not be written.
     pub fn unwritten(&self) -> u64 {
         self.lines.unwritten()
-    }
-}
-
-impl KeptError {
-    fn new(path: &Path, error: Unavailable) -> Self {
-        let path = path.to_owned();
-        match error {
-            Unavailable::Broken(source) => Self::Open { path, source },
-            Unavailable::Locked(path) => Self::Locked { path },
-            Unavailable::Exposed(mode) => Self::Exposed { path, mode },
-        }
     }
 }
 
@@ -138,6 +117,10 @@ fn line(key: &str, kept: &Kept) -> String {
     let mut text = serde_json::to_string(&line).expect("plain texts are JSON");
     text.push('\n');
     text
+}
+
+fn text(newest: &BTreeMap<String, Kept>) -> String {
+    newest.iter().map(|(key, kept)| line(key, kept)).collect()
 }
 
 /// The last state of every identity. A line that is none says nothing.
@@ -234,6 +217,47 @@ mod tests {
         kept.lines.replace(File::open(&path).expect("for reading"));
         kept.tell("anna", Told::Got(&Secret::new("one")));
         assert_eq!((kept.unwritten(), said(kept.newest("anna"))), (1, "unused one".to_owned()));
+    }
+
+    #[test]
+    fn a_line_behind_one_that_was_written_in_part_is_whole() {
+        let place = tempfile::tempdir().expect("a place");
+        let path = place.path().join("tokens");
+        let kept = KeptTokens::open(&path).expect("made");
+        let all = File::options().append(true).open(&path).expect("for writing");
+        // A disk that is full in the middle of a line, and then has room again.
+        std::io::Write::write_all(&mut &all, b"{\"identity\":\"anna\",\"sta").expect("written");
+        kept.lines.replace(File::open(&path).expect("for reading"));
+        kept.tell("anna", Told::Got(&Secret::new("one")));
+        kept.lines.replace(all);
+        kept.tell("anna", Told::Got(&Secret::new("two")));
+        kept.tell("ben", Told::Got(&Secret::new("three")));
+        assert_eq!(kept.unwritten(), 1);
+        drop(kept);
+        let kept = KeptTokens::open(&path).expect("there");
+        let all = ["anna", "ben"].map(|key| said(kept.newest(key)));
+        assert_eq!(all, ["unused two", "unused three"]);
+    }
+
+    #[test]
+    fn the_file_of_a_long_run_stays_as_small_as_what_it_keeps() {
+        let place = tempfile::tempdir().expect("a place");
+        let path = place.path().join("tokens");
+        let kept = KeptTokens::open(&path).expect("made");
+        kept.tell("ben", Told::Got(&Secret::new("bens")));
+        let token = |number: u32| Secret::new(format!("{number}{}", "x".repeat(10_000)));
+        let size = || fs::metadata(&path).expect("there").len();
+        let mut largest = 0;
+        for number in 0..1_500 {
+            kept.tell("anna", Told::Got(&token(number)));
+            largest = largest.max(size());
+        }
+        assert!(largest < 5 * 1024 * 1024, "{largest} bytes of 15 MB");
+        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+        drop(kept);
+        let kept = KeptTokens::open(&path).expect("there");
+        let all = ["anna", "ben"].map(|key| said(kept.newest(key)));
+        assert_eq!(all, [format!("unused {}", token(1_499).expose()), "unused bens".to_owned()]);
     }
 
     #[test]

@@ -8,8 +8,9 @@ use std::path::Path;
 use uuid::Uuid;
 
 pub use file::{CredentialsError, Row, What};
-pub use kept::{Kept, KeptError, KeptTokens, Told};
+pub use kept::{Kept, KeptTokens, Told};
 
+use super::private_lines::PrivateFileError;
 use crate::plan::Population;
 use crate::profile::AuthMode;
 
@@ -29,7 +30,7 @@ pub enum IdentitiesError {
     Credentials(#[from] CredentialsError),
     /// The file that keeps their refresh tokens.
     #[error(transparent)]
-    Kept(#[from] KeptError),
+    Kept(#[from] PrivateFileError),
 }
 
 impl Identities {

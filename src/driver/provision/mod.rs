@@ -29,7 +29,7 @@ use made::Making;
 
 pub use away::PutAway;
 pub use given::{Given, GivenError, Missing};
-pub use remembered::{Remembered, RememberedError, Room, State};
+pub use remembered::{Remembered, Room, State};
 
 /// Connections that provisioning uses at once.
 pub const CONNECTIONS: usize = 64;

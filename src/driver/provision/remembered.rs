@@ -8,13 +8,11 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
-use super::super::private_lines::{PrivateLines, Unavailable};
+use super::super::private_lines::{PrivateFileError, PrivateLines, Purpose};
 
 /// What is remembered of one room.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,19 +60,11 @@ pub struct Remembered {
     used: RefCell<BTreeSet<String>>,
 }
 
-/// Why rooms cannot be remembered; completes "failed to …".
-#[derive(Debug, Error)]
-#[expect(missing_docs, reason = "the fields are the words that the messages are made of")]
-pub enum RememberedError {
-    #[error(
-        "use `{path}`, in which rooms are remembered (population.kept_rooms names another file)", path = .path.display()
-    )]
-    Open { path: PathBuf, source: io::Error },
-    #[error("use these rooms: another run has locked `{path}`, or a cleanup", path = .path.display())]
-    Locked { path: PathBuf },
-    #[error("use `{path}`, in which rooms are remembered: others may read it (mode {mode:o}): chmod 600", path = .path.display())]
-    Exposed { path: PathBuf, mode: u32 },
-}
+const PURPOSE: Purpose = Purpose {
+    what: "in which rooms are remembered",
+    shared: "two runs would use the same rooms",
+    instead: " (population.kept_rooms names another file)",
+};
 
 impl Room {
     /// What the names of all rooms that one run made begin with.
@@ -96,16 +86,15 @@ impl Remembered {
     /// # Errors
     ///
     /// Another run has it, others may read it, or the system says no.
-    pub fn open(path: &Path, target: &str) -> Result<Self, RememberedError> {
+    pub fn open(path: &Path, target: &str) -> Result<Self, PrivateFileError> {
         let target = of_target(target);
         let mut own = BTreeMap::new();
-        let lines = PrivateLines::open(path, |lines| {
+        let lines = PrivateLines::open(path, PURPOSE, |lines| {
             let all = read(lines);
             let text = all.values().map(line).collect();
             own = all.into_values().filter(|room| room.target == target).map(by_name).collect();
             text
-        });
-        let lines = lines.map_err(|error| RememberedError::new(path, error))?;
+        })?;
         Ok(Self { target, lines: Some(lines), rooms: own.into(), used: RefCell::default() })
     }
 
@@ -114,9 +103,9 @@ impl Remembered {
     /// # Errors
     ///
     /// Others may read it, or the system says no.
-    pub fn look(path: &Path, target: &str) -> Result<Vec<Room>, RememberedError> {
+    pub fn look(path: &Path, target: &str) -> Result<Vec<Room>, PrivateFileError> {
         let target = of_target(target);
-        let lines = PrivateLines::look(path).map_err(|error| RememberedError::new(path, error))?;
+        let lines = PrivateLines::look(path, PURPOSE)?;
         let all = read(lines.iter().map(String::as_str)).into_values();
         Ok(all.filter(|room| room.target == target).collect())
     }
@@ -164,17 +153,6 @@ impl Remembered {
             self.rooms.borrow_mut().insert(room.name.clone(), room);
         }
         written
-    }
-}
-
-impl RememberedError {
-    fn new(path: &Path, error: Unavailable) -> Self {
-        let path = path.to_owned();
-        match error {
-            Unavailable::Broken(source) => Self::Open { path, source },
-            Unavailable::Locked(path) => Self::Locked { path },
-            Unavailable::Exposed(mode) => Self::Exposed { path, mode },
-        }
     }
 }
 
@@ -250,7 +228,7 @@ mod tests {
         assert!(first.tell(room(0, State::Made)) && first.tell(room(1, State::Asked)));
         assert!(first.tell(room(2, State::Made)) && first.tell(room(2, State::Gone)));
         let locked = Remembered::open(&path, TARGET).expect_err("held").to_string();
-        assert!(locked.contains("another run has locked"), "{locked}");
+        assert!(locked.contains("another run (or a cleanup) has locked"), "{locked}");
         drop(first);
         let other = Remembered::open(&path, "http://localhost:1").expect("there");
         assert_eq!(other.rooms(false), []);

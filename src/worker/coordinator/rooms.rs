@@ -9,12 +9,13 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::ground::Ground;
-use super::prepare::{fresh_run_id, line_to_target, paces, parse_all};
+use super::prepare::{Spending, fresh_run_id, line_to_target, paces, parse_all};
+use crate::driver::PrivateFileError;
 use crate::driver::clock::Clock;
 use crate::driver::line::Line;
 use crate::driver::preflight::inspect;
 use crate::driver::provision::{
-    Away, Given, GivenError, Paces, PutAway, Remembered, RememberedError, Room, Rooms, State, put_away,
+    Away, Given, GivenError, Paces, PutAway, Remembered, Room, Rooms, State, put_away,
 };
 use crate::driver::route::Route;
 use crate::driver::strain::Probe;
@@ -71,7 +72,7 @@ impl RoomSource {
     /// # Errors
     ///
     /// A file that cannot be held.
-    pub(super) fn open(profile: &Profile, given: Option<Given>) -> Result<Self, RememberedError> {
+    pub(super) fn open(profile: &Profile, given: Option<Given>) -> Result<Self, PrivateFileError> {
         if let Some(given) = given {
             return Ok(Self::Given(given));
         }
