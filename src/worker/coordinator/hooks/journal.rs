@@ -1,13 +1,16 @@
 //! What has to be taken back, on disk: a run that is killed leaves it for the next one.
 //!
 //! One file a run (lines of JSON, mode 0600, in a directory of mode 0700), locked while the run lives. An entry is on disk
-//! before its command starts, and is crossed out when its undo has succeeded; a file without open entries is removed. The
+//! before its command starts, and is crossed out when its undo has succeeded; a file without open entries is removed. Entries
+//! are numbered in the file itself: what a full disk took only in part, or took and could not promise to keep, moves no
+//! other one. The
 //! place belongs to the user and not to a run's output, for the next run may write elsewhere:
 //! `$XDG_STATE_HOME/wavesoak/hooks`, else `$HOME/.local/state/wavesoak/hooks`.
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -44,8 +47,15 @@ pub(super) struct Entry {
 pub(super) struct Journal {
     path: PathBuf,
     file: File,
-    entries: Vec<(Entry, bool)>,
+    entries: Entries,
+    /// The number of the next entry.
+    next: usize,
+    /// The last line may be there in part.
+    torn: bool,
 }
+
+/// By number, each with whether it is crossed out.
+type Entries = BTreeMap<usize, (Entry, bool)>;
 
 /// Completes "failed to …".
 #[derive(Debug, Error)]
@@ -57,13 +67,24 @@ pub(in super::super) enum JournalError {
         path = .path.display()
     )]
     Exposed { path: PathBuf, mode: u32 },
+    #[error(
+        "trust `{path}`, a journal of commands to run: it belongs to user {owner} and not to you; look at it, and remove it",
+        path = .path.display()
+    )]
+    Foreign { path: PathBuf, owner: u32 },
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Line {
-    Begun(Entry),
-    /// Index of an entry.
+    Begun {
+        /// Its number; journals of before had none, and counted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        number: Option<usize>,
+        #[serde(flatten)]
+        entry: Entry,
+    },
+    /// Number of an entry.
     Undone(usize),
 }
 
@@ -81,7 +102,7 @@ impl Journal {
         let (file, path) =
             file.tempfile_in(place).map_err(broken)?.keep().map_err(|error| broken(error.error))?;
         file.try_lock().map_err(|error| broken(io::Error::other(error)))?;
-        Ok(Self { path, file, entries: Vec::new() })
+        Ok(Self { path, file, entries: Entries::new(), next: 0, torn: false })
     }
 
     /// Those that runs have left behind with something still to be taken back; those of runs that live are not touched.
@@ -127,12 +148,17 @@ impl Journal {
         if mode & 0o077 != 0 {
             return Err(JournalError::Exposed { path, mode });
         }
+        if about.uid() != rustix::process::geteuid().as_raw() {
+            return Err(JournalError::Foreign { path, owner: about.uid() });
+        }
         let mut text = String::new();
         (&mut file).take(BYTES_MAX).read_to_string(&mut text).map_err(broken)?;
         if about.len() >= BYTES_MAX {
             return Err(broken(io::Error::other("it is larger than any journal of ours")));
         }
-        let journal = Self { entries: entries(&text), path, file };
+        let entries = entries(&text);
+        let next = entries.last_key_value().map_or(0, |(last, _)| last + 1);
+        let journal = Self { entries, path, file, next, torn: !text.is_empty() && !text.ends_with('\n') };
         if journal.open().next().is_none() {
             journal.close();
             return Ok(None);
@@ -147,8 +173,8 @@ impl Journal {
 
     /// Entries that are not crossed out, the newest first: what was done last is taken back first.
     pub(super) fn open(&self) -> impl Iterator<Item = (usize, &Entry)> {
-        let open = self.entries.iter().enumerate().rev().filter(|(_, (_, undone))| !undone);
-        open.map(|(index, (entry, _))| (index, entry))
+        let open = self.entries.iter().rev().filter(|(_, (_, undone))| !undone);
+        open.map(|(number, (entry, _))| (*number, entry))
     }
 
     /// The newest of them.
@@ -162,10 +188,15 @@ impl Journal {
     ///
     /// That cannot be written down; the command must not start.
     pub(super) fn begin(&mut self, entry: Entry) -> io::Result<usize> {
-        let line = Line::Begun(entry.clone());
-        self.write(&line)?;
-        self.entries.push((entry, false));
-        Ok(self.entries.len() - 1)
+        let number = self.next;
+        self.next += 1;
+        if let Err(error) = self.write(&Line::Begun { number: Some(number), entry: entry.clone() }) {
+            // It may be there all the same, and is not to be taken back: it will not have begun.
+            let _ = self.write(&Line::Undone(number));
+            return Err(error);
+        }
+        self.entries.insert(number, (entry, false));
+        Ok(number)
     }
 
     /// It has been taken back.
@@ -173,11 +204,11 @@ impl Journal {
     /// # Errors
     ///
     /// That cannot be written down: the next run will take it back once more.
-    pub(super) fn undone(&mut self, index: usize) -> io::Result<()> {
-        if let Some((_, undone)) = self.entries.get_mut(index) {
+    pub(super) fn undone(&mut self, number: usize) -> io::Result<()> {
+        if let Some((_, undone)) = self.entries.get_mut(&number) {
             *undone = true;
         }
-        self.write(&Line::Undone(index))
+        self.write(&Line::Undone(number))
     }
 
     /// The run ends: a journal without open entries is removed, another one stays.
@@ -189,22 +220,36 @@ impl Journal {
     }
 
     fn write(&mut self, line: &Line) -> io::Result<()> {
-        let mut text = serde_json::to_string(line)?;
-        text.push('\n');
+        // What is there of a line that was written in part must not become the beginning of this one.
+        let end = if self.torn { "\n" } else { "" };
+        let text = format!("{end}{}\n", serde_json::to_string(line)?);
+        self.torn = true;
         self.file.write_all(text.as_bytes())?;
+        self.torn = false;
         self.file.sync_data()
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // A child that is being started at this moment has the file open until it is another program: it does not hold what
+        // we let go.
+        let _ = self.file.unlock();
     }
 }
 
 /// A line without its end was being written when the process was killed: its command had not started, or its undo is
 /// repeated.
-fn entries(text: &str) -> Vec<(Entry, bool)> {
-    let mut entries: Vec<(Entry, bool)> = Vec::new();
+fn entries(text: &str) -> Entries {
+    let mut entries = Entries::new();
     for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
         match serde_json::from_str(line) {
-            Ok(Line::Begun(entry)) => entries.push((entry, false)),
-            Ok(Line::Undone(index)) => {
-                if let Some((_, undone)) = entries.get_mut(index) {
+            Ok(Line::Begun { number, entry }) => {
+                let next = entries.last_key_value().map_or(0, |(last, _)| last + 1);
+                entries.insert(number.unwrap_or(next), (entry, false));
+            }
+            Ok(Line::Undone(number)) => {
+                if let Some((_, undone)) = entries.get_mut(&number) {
                     *undone = true;
                 }
             }
@@ -290,13 +335,57 @@ mod tests {
     }
 
     #[test]
+    fn what_a_full_disk_took_in_part_moves_no_other_entry() {
+        let place = tempfile::tempdir().expect("a place");
+        let mut journal = Journal::create(place.path()).expect("made");
+        journal.begin(entry("one")).expect("written");
+        let all = OpenOptions::new().append(true).open(journal.path()).expect("for writing");
+        io::Write::write_all(&mut &all, b"{\"begun\":{\"number\":1,\"fau").expect("written");
+        journal.file = File::open(journal.path()).expect("for reading");
+        journal.begin(entry("two")).expect_err("nothing is taken");
+        journal.file = all;
+        let three = journal.begin(entry("three")).expect("there is room again");
+        journal.begin(entry("four")).expect("written");
+        journal.undone(three).expect("written");
+        let text = fs::read_to_string(journal.path()).expect("there");
+        let open: Vec<String> = entries(&text)
+            .into_values()
+            .filter(|(_, undone)| !undone)
+            .map(|(entry, _)| entry.fault)
+            .collect();
+        assert_eq!(open, ["one", "four"]);
+    }
+
+    #[test]
+    fn a_journal_without_numbers_is_read_as_it_was_meant() {
+        let old = |fault: &str| {
+            format!(
+                "{{\"begun\":{{\"fault\":\"{fault}\",\"profile\":\"p\",\"argv\":[\"true\"],\
+                 \"timeout\":{{\"secs\":60,\"nanos\":0}}}}}}\n"
+            )
+        };
+        let text = format!("{}{}{{\"undone\":0}}\n", old("one"), old("two"));
+        let read: Vec<_> =
+            entries(&text).into_iter().map(|(at, (entry, undone))| (at, entry.fault, undone)).collect();
+        assert_eq!(read, [(0, "one".to_owned(), true), (1, "two".to_owned(), false)]);
+    }
+
+    #[test]
     fn what_others_could_have_written_is_not_run() {
         let place = tempfile::tempdir().expect("a place");
         let mut journal = Journal::create(place.path()).expect("made");
         journal.begin(entry("one")).expect("written");
-        fs::set_permissions(journal.path(), fs::Permissions::from_mode(0o622)).expect("changed");
+        let path = journal.path().to_owned();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o622)).expect("changed");
         drop(journal);
         let refused = Journal::left_behind(place.path()).expect_err("for everybody").to_string();
         assert!(refused.contains("chmod 600"), "{refused}");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("changed");
+        // Only root may give a file away.
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&path, Some(12_345), None).expect("given away");
+            let refused = Journal::left_behind(place.path()).expect_err("of another user").to_string();
+            assert!(refused.contains("user 12345"), "{refused}");
+        }
     }
 }

@@ -7,7 +7,7 @@
 mod journal;
 mod process;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -24,7 +24,7 @@ pub use journal::place;
 use journal::{Entry, Journal, JournalError};
 use process::{Ran, run};
 
-/// Lines that wait to be written to `run.log`; further ones are let go.
+/// Lines that wait to be written to `run.log`; further ones are let go, and counted.
 const LINES_MAX: usize = 1_000;
 
 /// The hooks of a run.
@@ -36,6 +36,8 @@ pub(super) struct Hooks {
     journal: RefCell<Option<Journal>>,
     records: RefCell<Vec<HookRecord>>,
     lines: RefCell<VecDeque<String>>,
+    /// Those that were let go.
+    unsaid: Cell<u64>,
 }
 
 #[derive(Debug)]
@@ -111,6 +113,7 @@ impl Hooks {
             journal: RefCell::new(journal),
             records: RefCell::default(),
             lines: RefCell::default(),
+            unsaid: Cell::default(),
         }))
     }
 
@@ -161,7 +164,10 @@ impl Hooks {
 
     /// Lines for `run.log`, once.
     pub(super) fn take_lines(&self) -> Vec<String> {
-        self.lines.borrow_mut().drain(..).collect()
+        let unsaid = self.unsaid.take();
+        let more = (unsaid > 0)
+            .then(|| format!("… and {unsaid} lines more, of which there was no room to keep any"));
+        self.lines.borrow_mut().drain(..).chain(more).collect()
     }
 
     async fn begin(&self, hook: &Hook, begun: &mut Option<usize>) -> u64 {
@@ -244,6 +250,8 @@ impl Hooks {
         let mut lines = self.lines.borrow_mut();
         if lines.len() < LINES_MAX {
             lines.push_back(line);
+        } else {
+            self.unsaid.set(self.unsaid.get() + 1);
         }
     }
 }
