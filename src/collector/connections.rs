@@ -13,6 +13,8 @@ use crate::time::Timestamp;
 pub struct Connections {
     clients: Vec<Client>,
     live: u64,
+    /// The same by tenant.
+    tenant_live: Vec<u64>,
     ready: u64,
     live_peak: u64,
     /// Ends of connections.
@@ -60,6 +62,7 @@ impl Connections {
         Self {
             clients: vec![Client::default(); clients as usize],
             live: 0,
+            tenant_live: vec![0; tenants as usize],
             ready: 0,
             live_peak: 0,
             disconnects: Disconnects::default(),
@@ -139,7 +142,9 @@ impl Connections {
                 }
                 client.hello = Some(now);
                 client.local_failure = false;
-                self.live += u64::from(!std::mem::replace(&mut client.live, true));
+                let came = u64::from(!std::mem::replace(&mut client.live, true));
+                self.live += came;
+                self.tenant_live[(number % self.tenants) as usize] += came;
                 self.live_peak = self.live_peak.max(self.live);
             }
             Observation::Ready => {
@@ -186,13 +191,20 @@ impl Connections {
 
     fn down(&mut self, number: u32) {
         let client = &mut self.clients[number as usize];
-        self.live -= u64::from(std::mem::take(&mut client.live));
+        let went = u64::from(std::mem::take(&mut client.live));
+        self.live -= went;
+        self.tenant_live[(number % self.tenants) as usize] -= went;
         self.ready -= u64::from(std::mem::take(&mut client.ready));
     }
 
     /// Clients that are live.
     pub fn live(&self) -> u64 {
         self.live
+    }
+
+    /// The same by tenant.
+    pub fn tenant_live(&self) -> &[u64] {
+        &self.tenant_live
     }
 
     /// Clients that are ready.

@@ -1,6 +1,7 @@
 //! Findings: one line for each thing that should not be, with every id that is known. Capped per kind.
 
 use std::collections::BTreeMap;
+use std::iter;
 
 use super::audit::Item;
 use super::collected::Finding;
@@ -18,6 +19,8 @@ pub struct Names {
     pub tenants: Vec<Box<str>>,
     /// By index of the room.
     pub rooms: Vec<Box<str>>,
+    /// By index of the tenant: what the credentials call it, or the plan, where there are none.
+    pub tenant_names: Vec<Box<str>>,
     /// By number of the client.
     pub participants: Vec<Box<str>>,
     /// By number of the client; empty: those of the plan.
@@ -25,6 +28,16 @@ pub struct Names {
 }
 
 impl Names {
+    /// All that each tenant is called, its id first.
+    pub fn of_tenants(&self) -> Vec<Vec<Box<str>>> {
+        let name = |tenant: usize| self.tenant_names.get(tenant).cloned();
+        self.tenants
+            .iter()
+            .enumerate()
+            .map(|(at, id)| iter::once(id.clone()).chain(name(at)).collect())
+            .collect()
+    }
+
     fn username(&self, client: u32, people: &Population) -> String {
         let own = self.usernames.get(client as usize).map(|name| name.to_string());
         own.unwrap_or_else(|| people.username(client))

@@ -5,6 +5,7 @@ pub mod collected;
 pub mod connections;
 pub(crate) mod exposition;
 mod findings;
+mod gauges;
 pub mod latency;
 pub mod ledger;
 pub mod observed;

@@ -2,6 +2,7 @@
 
 use super::collected::{Server, WsConnections};
 use super::exposition::sum;
+use super::gauges::{Gauges, Share, Stability};
 
 /// A counter of the seed page: non-zero is bad.
 const DROPPED: &str = "scaiwave_ws_messages_dropped_total";
@@ -20,6 +21,8 @@ pub struct Servers {
     peak: Option<u64>,
     failures: u64,
     stability: Stability,
+    /// `None`: nobody has said what the tenants are called.
+    tenants: Option<Gauges>,
     /// All clients have left, and the pods had time to notice.
     deserted: bool,
 }
@@ -27,19 +30,27 @@ pub struct Servers {
 #[derive(Clone, Debug, Default)]
 struct Endpoint {
     seen: bool,
+    /// Its address came to the name while the run went on: what it had dropped before its first look nobody knows.
+    late: bool,
     /// The name that it came from has no such address any more.
     gone: bool,
     up: bool,
     dropped: Option<Counter>,
     connections: Option<u64>,
+    /// The same by tenant.
+    share: Share,
     lacks: [bool; 2],
 }
 
 impl Endpoint {
-    fn show(&mut self, page: &str) {
+    fn show(&mut self, page: &str, tenants: Option<&Gauges>) {
         let first = !self.seen;
         (self.seen, self.up) = (true, true);
-        let (dropped, connections) = (sum(page, DROPPED), sum(page, CONNECTIONS));
+        let dropped = sum(page, DROPPED);
+        let (connections, share) = match tenants {
+            Some(tenants) => tenants.read(page, CONNECTIONS),
+            None => (sum(page, CONNECTIONS), Share::default()),
+        };
         self.lacks = [dropped.is_none(), connections.is_none()];
         match (&mut self.dropped, dropped) {
             (Some(counter), Some(value)) => counter.show(value),
@@ -47,26 +58,10 @@ impl Endpoint {
             (none, Some(value)) => *none = Some(Counter::starting_at(value, !first)),
             (_, None) => {}
         }
-        self.connections = connections;
-    }
-}
-
-/// How the gauge compares with the clients that are live.
-#[derive(Clone, Copy, Debug, Default)]
-struct Stability {
-    compared: u64,
-    /// Looks that were off, one after the other, up to the last.
-    running: u64,
-    /// Of all looks: those that were off, as the one before them was.
-    unstable: u64,
-}
-
-impl Stability {
-    /// Seed: "should be stable in normal operation". Stable is (issue 4) within 1 %; one look may fall into a change.
-    fn look(&mut self, gauge: u64, live: u64) {
-        self.compared += 1;
-        self.running = if gauge.abs_diff(live) * 100 > live { self.running + 1 } else { 0 };
-        self.unstable += u64::from(self.running >= 2);
+        // An answer that was under way when its address was taken from the name still tells what was dropped; its
+        // connections are another moment's, and nobody will ever correct them.
+        (self.connections, self.share) =
+            if self.gone { (None, Share::default()) } else { (connections, share) };
     }
 }
 
@@ -97,6 +92,12 @@ impl Counter {
     fn growth(&self) -> u64 {
         self.carried.saturating_add(self.last - self.first)
     }
+
+    /// What is proved where pods take turns to answer: once it has gone back, it is the counters of several that were seen,
+    /// and of none of them anything grew for sure.
+    fn growth_of_several(&self) -> u64 {
+        if self.reset { 0 } else { self.growth() }
+    }
 }
 
 impl Servers {
@@ -111,34 +112,56 @@ impl Servers {
             peak: None,
             failures: 0,
             stability: Stability::default(),
+            tenants: None,
             deserted: false,
         }
+    }
+
+    /// What each tenant may be called in the label `tenant`, by its index in the plan.
+    #[must_use]
+    pub fn with_tenants(self, names: &[Vec<Box<str>>]) -> Self {
+        Self { tenants: Some(Gauges::new(names)), ..self }
     }
 
     /// The name of an endpoint has this address, or has it no more. A new one counts from its first look.
     pub fn there(&mut self, endpoint: usize, there: bool) {
         if endpoint == self.endpoints.len() && there {
-            self.endpoints.push(Endpoint::default());
+            self.endpoints.push(Endpoint { late: true, ..Endpoint::default() });
         }
         if let Some(place) = self.endpoints.get_mut(endpoint) {
             place.gone = !there;
-            place.connections = place.connections.filter(|_| there);
-        }
-    }
-
-    /// The gauge against the clients that are live, after a round in quiet times; else a round that proves nothing.
-    /// Other people's connections come and go as they like: where there are any, nothing is compared.
-    pub fn compare(&mut self, live: u64, quiet: bool) {
-        let all_tell = self.endpoints.iter().all(|place| place.gone || place.connections.is_some());
-        match self.connections() {
-            Some(gauge) if quiet && all_tell && !self.partial && self.before == Some(0) => {
-                self.stability.look(gauge, live);
+            if !there {
+                (place.connections, place.share) = (None, Share::default());
             }
-            _ => self.stability.running = 0,
         }
     }
 
-    /// All clients have left, and the pods had time to notice: what the gauge shows beyond those before is leaked.
+    /// The gauge against the clients that are live, all together and `live_of` each tenant, after a round in quiet times; else
+    /// a round that proves nothing. Other people's connections come and go as they like: where there are any, nothing is
+    /// compared.
+    pub fn compare(&mut self, live: u64, live_of: &[u64], quiet: bool) {
+        let all_tell = self.endpoints.iter().all(|place| place.gone || place.connections.is_some());
+        let known = self.connections().filter(|_| all_tell && !self.partial && self.before == Some(0));
+        let Some(gauge) = known.filter(|_| quiet) else {
+            self.stability.interrupt();
+            self.tenants.iter_mut().for_each(Gauges::interrupt);
+            return;
+        };
+        self.stability.look(gauge, live, 0);
+        if let Some(tenants) = &mut self.tenants {
+            tenants.look(self.endpoints.iter().map(|place| &place.share), live_of);
+        }
+    }
+
+    /// All clients have left: what was seen while they were there is not what is there now, and a pod that is not seen again
+    /// is one of which nothing is known.
+    pub fn everybody_leaves(&mut self) {
+        for place in &mut self.endpoints {
+            (place.connections, place.share) = (None, Share::default());
+        }
+    }
+
+    /// The pods had time to notice: what the gauge shows beyond those before is leaked.
     pub fn everybody_has_left(&mut self) {
         self.deserted = true;
     }
@@ -153,10 +176,10 @@ impl Servers {
         let ends_round = self.ends_round(endpoint);
         let Some(place) = self.endpoints.get_mut(endpoint as usize) else { return };
         match text {
-            Some(page) => place.show(page),
+            Some(page) => place.show(page, self.tenants.as_ref()),
             None => {
                 place.up = false;
-                place.connections = None;
+                (place.connections, place.share) = (None, Share::default());
                 self.failures += 1;
             }
         }
@@ -179,8 +202,9 @@ impl Servers {
 
     /// Growth of the dropped counter; `None`: no endpoint exposes it.
     pub fn dropped(&self) -> Option<u64> {
-        let growth = self.endpoints.iter().filter_map(|place| place.dropped.as_ref()).map(Counter::growth);
-        growth.reduce(u64::saturating_add)
+        let growth = if self.partial { Counter::growth_of_several } else { Counter::growth };
+        let counters = self.endpoints.iter().filter_map(|place| place.dropped.as_ref());
+        counters.map(growth).reduce(u64::saturating_add)
     }
 
     fn leaked(&self) -> Option<u64> {
@@ -195,13 +219,17 @@ impl Servers {
         let never = self.endpoints.is_empty() || self.endpoints.iter().any(|place| !place.seen);
         let not_exposed = [(DROPPED, lacking(0) || never), (CONNECTIONS, lacking(1) || never)];
         let reset = self.endpoints.iter().any(|place| place.dropped.is_some_and(|counter| counter.reset));
+        // Of a pod that came or went, nobody has seen the beginning or the end.
+        let moved = self.endpoints.iter().any(|place| place.gone || place.late);
         let dropped = self.dropped();
         Server {
             messages_dropped_total: dropped,
             dropped_is_lower_bound: dropped.is_some()
-                && (reset || self.failures > 0 || self.partial || not_exposed[0].1),
+                && (reset || moved || self.failures > 0 || self.partial || not_exposed[0].1),
             ws_connections: WsConnections { before: self.before, peak: self.peak, after: self.connections() },
-            connections_unstable: (self.stability.compared > 1).then_some(self.stability.unstable),
+            connections_unstable: self.stability.unstable(),
+            tenant_connections_unstable: self.tenants.as_ref().and_then(Gauges::unstable),
+            unstable_tenants: self.tenants.as_ref().map_or_else(Vec::new, Gauges::unstable_tenants),
             connections_leaked: self.leaked(),
             fanout_failed: None,
             log: None,
@@ -279,7 +307,7 @@ mod tests {
         let mut look = |first: u64, second: u64, live: u64, quiet: bool| {
             servers.scraped(0, Some(&text(0, &[first])));
             servers.scraped(1, Some(&text(0, &[second])));
-            servers.compare(live, quiet);
+            servers.compare(live, &[], quiet);
             servers.collected().connections_unstable
         };
         assert_eq!(look(0, 0, 0, false), None, "not compared");
@@ -299,7 +327,7 @@ mod tests {
             servers.scraped(0, Some(&text(0, &[before])));
             for _ in 0..5 {
                 servers.scraped(0, Some(&text(0, &[page])));
-                servers.compare(50, true);
+                servers.compare(50, &[], true);
             }
             servers.everybody_has_left();
             let server = servers.collected();
@@ -313,6 +341,14 @@ mod tests {
         servers.scraped(0, Some(&text(0, &[])));
         servers.scraped(0, Some(&text(0, &[30, 2])));
         assert_eq!(servers.collected().connections_leaked, None, "they are still there");
+        servers.everybody_leaves();
+        servers.everybody_has_left();
+        let server = servers.collected();
+        assert_eq!(
+            (server.connections_leaked, server.ws_connections.after),
+            (None, None),
+            "nobody has looked"
+        );
         servers.scraped(0, Some(&text(0, &[0, 2])));
         servers.everybody_has_left();
         assert_eq!(servers.collected().connections_leaked, Some(2));
@@ -333,7 +369,46 @@ mod tests {
         servers.there(7, false);
         let server = servers.collected();
         assert_eq!((server.messages_dropped_total, server.endpoints), (Some(6), 2));
+        assert!(server.dropped_is_lower_bound, "what it dropped before its first look and after its last");
         assert_eq!(server.ws_connections, WsConnections { before: Some(0), peak: Some(10), after: Some(10) });
+    }
+
+    #[test]
+    fn an_answer_of_a_pod_that_has_just_gone_adds_no_connections_to_those_of_the_others() {
+        let mut servers = Servers::new(2, false);
+        servers.scraped(0, Some(&text(0, &[0])));
+        servers.scraped(1, Some(&text(0, &[0])));
+        servers.there(1, false);
+        servers.scraped(1, Some(&text(3, &[7])));
+        servers.scraped(0, Some(&text(0, &[10])));
+        let server = servers.collected();
+        assert_eq!((server.ws_connections.peak, server.ws_connections.after), (Some(10), Some(10)));
+        assert_eq!(server.messages_dropped_total, Some(3), "that much it did drop");
+    }
+
+    #[test]
+    fn tenants_that_drift_apart_are_told_although_their_sum_is_right() {
+        let names = [vec!["t0".into(), "acme".into()], vec!["t1".into()]];
+        let mut servers = Servers::new(2, false).with_tenants(&names);
+        let mut look = |first: &[u64], second: &[u64], quiet: bool| {
+            servers.scraped(0, Some(&text(0, first)));
+            servers.scraped(1, Some(&text(0, second)));
+            servers.compare(400, &[200, 200], quiet);
+            let server = servers.collected();
+            assert_ne!(server.connections_unstable, Some(1), "the sum is right");
+            (server.tenant_connections_unstable, server.unstable_tenants)
+        };
+        assert_eq!(look(&[0, 0], &[0, 0], false), (None, Vec::new()));
+        assert_eq!(look(&[100, 101], &[100, 99], true).0, None, "one look cannot be two running");
+        assert_eq!(look(&[102, 98], &[100, 100], true).0, Some(0), "1 % is as it should be");
+        assert_eq!(look(&[105, 95], &[100, 100], true).0, Some(0), "a look may fall into a change");
+        let (looks, tenants) = look(&[105, 95], &[100, 100], true);
+        assert_eq!(looks, Some(1));
+        let told: Vec<_> =
+            tenants.iter().map(|one| (&*one.tenant_id, one.looks, one.gauge, one.live)).collect();
+        assert_eq!(told, [("t0", 1, 205, 200), ("t1", 1, 195, 200)]);
+        assert_eq!(look(&[105, 95], &[100, 100], false).0, Some(1), "not in a fault");
+        assert_eq!(look(&[105, 95], &[100, 100], true).0, Some(1), "which interrupts");
     }
 
     #[test]
@@ -356,6 +431,16 @@ mod tests {
         assert_eq!((server.messages_dropped_total, server.dropped_is_lower_bound), (Some(2), true));
         assert_eq!((server.scrape_failures, server.endpoints, server.partial), (1, 2, false));
         assert_eq!(Servers::new(0, true).collected().not_exposed, [DROPPED, CONNECTIONS]);
+    }
+
+    #[test]
+    fn pods_that_take_turns_behind_a_balancer_have_dropped_nothing_by_that() {
+        let mut servers = Servers::new(1, true);
+        for dropped in [3, 0, 3, 0, 3] {
+            servers.scraped(0, Some(&text(dropped, &[1])));
+        }
+        let server = servers.collected();
+        assert_eq!((server.messages_dropped_total, server.dropped_is_lower_bound), (Some(0), true));
     }
 
     #[test]

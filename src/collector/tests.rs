@@ -24,6 +24,7 @@ impl Bench {
         let plan = Plan::new(&profile, Shard::WHOLE);
         let names = Names {
             usernames: Vec::new(),
+            tenant_names: Vec::new(),
             tenants: vec!["t0".into(), "t1".into()],
             rooms: vec!["r0".into(), "r1".into()],
             participants: (0..4).map(|client| format!("p{client}").into()).collect(),

@@ -22,8 +22,8 @@ pub enum Subject {
         /// Its key.
         key: &'static str,
     },
-    /// `messages_dropped_total`, `fanout_failed`, `connections_unstable` or `connections_leaked`: a count that the
-    /// servers may not expose.
+    /// `messages_dropped_total`, `fanout_failed`, `connections_unstable`, `tenant_connections_unstable` or
+    /// `connections_leaked`: a count that the servers may not expose.
     Server(&'static str),
     /// `upgrades_lost`: upgrades that were lost to a missing session, where that can be told.
     UpgradesLost,
@@ -117,7 +117,14 @@ impl Subject {
         for name in ["upgrades_lost", "stickiness.upgrades_lost"] {
             all.push((name.to_owned(), Self::UpgradesLost));
         }
-        for key in ["messages_dropped_total", "fanout_failed", "connections_unstable", "connections_leaked"] {
+        let servers = [
+            "messages_dropped_total",
+            "fanout_failed",
+            "connections_unstable",
+            "tenant_connections_unstable",
+            "connections_leaked",
+        ];
+        for key in servers {
             all.push((key.to_owned(), Self::Server(key)));
             all.push((format!("server.{key}"), Self::Server(key)));
         }

@@ -18,6 +18,7 @@ pub(super) fn of(profile: &Profile, collected: &Collected) -> Vec<String> {
         not_sticky(collected).or_else(|| dropped_when_idle(profile, collected)),
         leaked_connections(collected),
         unstable_connections(collected),
+        unstable_tenants(collected),
         fan_out_failed(collected),
         unseen_reasons(collected),
         stuck_to_a_pod(collected),
@@ -130,6 +131,17 @@ fn unstable_connections(collected: &Collected) -> Option<String> {
     Some(format!(
         "connections_unstable: at {looks} looks in quiet times scaiwave_ws_connections was off by more than 1 % of the \
          clients that were live; it should be stable in normal operation."
+    ))
+}
+
+fn unstable_tenants(collected: &Collected) -> Option<String> {
+    let looks = collected.server.tenant_connections_unstable.filter(|&looks| looks > 0)?;
+    let worst = collected.server.unstable_tenants.first()?;
+    Some(format!(
+        "tenant_connections_unstable: at {looks} looks in quiet times scaiwave_ws_connections was off by more than 1 % of a \
+         tenant's live clients (and more than one), tenant {} at {} of them, where it showed {} of {} in the end: \
+         connections are counted for another tenant, or are of one.",
+        worst.tenant_id, worst.looks, worst.gauge, worst.live
     ))
 }
 
@@ -284,6 +296,7 @@ fn round_seconds(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::collector::collected::UnstableTenant;
     use crate::report::sample;
 
     fn remarks(spoil: fn(&mut Profile, &mut Collected)) -> String {
@@ -361,8 +374,12 @@ mod tests {
         let told = remarks(|_, c| {
             c.server.connections_leaked = Some(7);
             c.server.connections_unstable = Some(3);
+            c.server.tenant_connections_unstable = Some(5);
+            c.server.unstable_tenants =
+                vec![UnstableTenant { tenant_id: "acme".to_owned(), looks: 4, gauge: 9, live: 20 }];
         });
         assert!(told.contains("still shows 7 connections") && told.contains("at 3 looks"), "{told}");
+        assert!(told.contains("at 5 looks") && told.contains("tenant acme at 4 of them"), "{told}");
     }
 
     #[test]

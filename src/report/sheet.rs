@@ -407,7 +407,7 @@ fn server(summary: &Summary) -> Section {
     let mut lines = vec![format!(
         "scaiwave_ws_messages_dropped_total: {}{bound}. scaiwave_ws_connections: {} before, {} at most, {} after. \
          ws.fanout_failed: {}. Connections that it still showed when everybody had left: {}; looks in quiet at \
-         which it was off by more than 1 %, twice running or more: {}.",
+         which it was off by more than 1 %, twice running or more: {} in sum, {} of a tenant.",
         exposed(server.messages_dropped_total),
         exposed(connections.before),
         exposed(connections.peak),
@@ -415,6 +415,7 @@ fn server(summary: &Summary) -> Section {
         server.fanout_failed.map_or_else(|| "no log seen".to_owned(), grouped),
         server.connections_leaked.map_or_else(|| "unknown".to_owned(), grouped),
         server.connections_unstable.map_or_else(|| "unknown".to_owned(), grouped),
+        server.tenant_connections_unstable.map_or_else(|| "unknown".to_owned(), grouped),
     )];
     if let Some(log) = &server.log {
         let reasons = log.disconnects.iter().map(|(reason, seen)| {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{RunInfo, remarks};
 use crate::collector::collected::{
     self, Clients, Collected, Deliveries, Distribution, FaultRecord, Hold, HookRecord, Metric, Observing,
-    Publishes, Reconnects, ServedBy, ServerLog, Stickiness, Tokens, WsConnections,
+    Publishes, Reconnects, ServedBy, ServerLog, Stickiness, Tokens, UnstableTenant, WsConnections,
 };
 use crate::profile::Profile;
 use crate::verdict::{Judged, Outcome, Verdict};
@@ -122,6 +122,10 @@ pub struct Server {
     pub ws_connections: WsConnections,
     /// Looks at which the gauge was off by more than 1 %, twice running or more, in quiet; null: never compared.
     pub connections_unstable: Option<u64>,
+    /// The same of some tenant's, by more than one connection as well; null: no label was ever a tenant's of ours.
+    pub tenant_connections_unstable: Option<u64>,
+    /// Tenants of which it was, the most often first.
+    pub unstable_tenants: Vec<UnstableTenant>,
     /// Connections that it still showed when all clients had gone; null: not known.
     pub connections_leaked: Option<u64>,
     /// Log lines; null: no log seen.
@@ -310,6 +314,8 @@ impl Server {
             dropped_is_lower_bound: server.dropped_is_lower_bound,
             ws_connections: server.ws_connections,
             connections_unstable: server.connections_unstable,
+            tenant_connections_unstable: server.tenant_connections_unstable,
+            unstable_tenants: server.unstable_tenants.clone(),
             connections_leaked: server.connections_leaked,
             fanout_failed: server.fanout_failed,
             log: server.log.clone(),

@@ -79,6 +79,7 @@ pub fn reported(summary: &Summary) -> Reported {
         ("scrape_failures", server.scrape_failures),
         ("connections_leaked", server.connections_leaked.unwrap_or(0)),
         ("connections_unstable", server.connections_unstable.unwrap_or(0)),
+        ("tenant_connections_unstable", server.tenant_connections_unstable.unwrap_or(0)),
         ("poll_delivery", poll_delivery),
     ] {
         all.insert(key.to_owned(), count);

@@ -38,6 +38,12 @@ pub(super) fn read(
             Some(times) => Ok(Reading::sure(times as f64)),
             None => Err(unknown("scaiwave_ws_connections was never compared with what is live")),
         },
+        Subject::Server("tenant_connections_unstable") => {
+            match collected.server.tenant_connections_unstable {
+                Some(times) => Ok(Reading::sure(times as f64)),
+                None => Err(unknown("scaiwave_ws_connections was never compared by tenant")),
+            }
+        }
         Subject::Server("connections_leaked") => match collected.server.connections_leaked {
             Some(count) => Ok(Reading::sure(count as f64)),
             None => Err(unknown("scaiwave_ws_connections was not seen before and after")),

@@ -669,6 +669,7 @@ fn every_counter_of_the_summary_can_be_judged() {
     let mut collected = collected();
     collected.server.fanout_failed = Some(0);
     collected.server.connections_unstable = Some(0);
+    collected.server.tenant_connections_unstable = Some(0);
     collected.server.connections_leaked = Some(0);
     collected.stickiness.upgrades_lost = Some(0);
     let mut names = keys("clients", &collected.clients);
@@ -683,6 +684,7 @@ fn every_counter_of_the_summary_can_be_judged() {
             "server.messages_dropped_total",
             "server.fanout_failed",
             "server.connections_unstable",
+            "server.tenant_connections_unstable",
             "server.connections_leaked",
             "stickiness.upgrades_lost",
         ]

@@ -7,6 +7,7 @@
 
 mod balancer;
 mod certificate;
+mod gauges;
 mod half_open;
 mod identities;
 mod observe;

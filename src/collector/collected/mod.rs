@@ -7,7 +7,7 @@ mod servers;
 pub use hooks::{HookEnd, HookRecord};
 pub use latency::{Distribution, LATENCY_MAX_US, Metric};
 pub use servers::{
-    Evidence, LocalAddress, Part, Pod, ServedBy, Server, ServerLog, Stickiness, WsConnections,
+    Evidence, LocalAddress, Part, Pod, ServedBy, Server, ServerLog, Stickiness, UnstableTenant, WsConnections,
 };
 
 use std::collections::BTreeMap;

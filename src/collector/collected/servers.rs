@@ -16,6 +16,11 @@ pub struct Server {
     /// Looks at which `scaiwave_ws_connections` was off, by more than 1 % of the live clients, for the second time running
     /// or more, while nothing was planned to change; `None`: it was never compared.
     pub connections_unstable: Option<u64>,
+    /// Looks at which the gauge of some tenant was off, by more than 1 % of its live clients and by more than one, for the
+    /// second time running or more, while nothing was planned to change; `None`: no label was ever known to be a tenant's.
+    pub tenant_connections_unstable: Option<u64>,
+    /// Tenants of which it was, the most often first; so many as anybody reads.
+    pub unstable_tenants: Vec<UnstableTenant>,
     /// Connections that the gauge still showed when all clients had long gone, beyond those before; `None`: not known.
     pub connections_leaked: Option<u64>,
     /// Log lines `ws.fanout_failed`; `None`: no log seen.
@@ -30,6 +35,19 @@ pub struct Server {
     pub endpoints: u64,
     /// The endpoint is behind a balancer: one pod at a time answers for all.
     pub partial: bool,
+}
+
+/// One of `server.unstable_tenants` of the summary.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnstableTenant {
+    /// The server's id of it.
+    pub tenant_id: String,
+    /// Looks at which its gauge was off.
+    pub looks: u64,
+    /// What it showed at the last of them.
+    pub gauge: u64,
+    /// Clients of the tenant that were live then.
+    pub live: u64,
 }
 
 /// `server.ws_connections` of the summary.

@@ -105,7 +105,7 @@ impl Conductor {
         let Setup { publishes_limit, embedded, starts, .. } = setup;
         let plan = Plan::new(&profile, shard);
         let gated = profile.traffic.start == TrafficStart::AllLive;
-        let servers = Servers::new(endpoints, partial);
+        let servers = Servers::new(endpoints, partial).with_tenants(&names.of_tenants());
         let mut collector = Collector::new(&profile, &plan, &run.to_string(), names, servers);
         if profile.traffic.mode == TrafficMode::Observe {
             collector = collector.listening(&profile, &starts);
@@ -385,8 +385,9 @@ impl Conductor {
         let ends_round = self.collector.servers.ends_round(endpoint);
         self.collector.servers.scraped(endpoint, text);
         if ends_round {
-            let (live, quiet) = (self.collector.connections.live(), self.is_quiet(now));
-            self.collector.servers.compare(live, quiet);
+            let quiet = self.is_quiet(now);
+            let Collector { servers, connections, .. } = &mut self.collector;
+            servers.compare(connections.live(), connections.tenant_live(), quiet);
         }
     }
 

@@ -140,7 +140,11 @@ pub(super) async fn prepare(
     let participants = registered.iter().map(|registered| registered.participant_id.clone()).collect();
     let own_rooms = source.into_own(run, registered, paces);
     let usernames = line.tokens.usernames();
-    let names = Names { tenants, rooms: rooms.to_vec(), participants, usernames };
+    let tenant_names = (0..population.tenants())
+        .filter_map(|tenant| population.clients_of_tenant(tenant).next())
+        .map(|client| line.tokens.tenant_name(client, &population).into())
+        .collect();
+    let names = Names { tenants, rooms: rooms.to_vec(), tenant_names, participants, usernames };
     let setup = Setup {
         profile: Arc::clone(&profile),
         run,

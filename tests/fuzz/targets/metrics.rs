@@ -33,9 +33,13 @@ pub fn metrics(input: &[u8]) {
 
 /// What is made of the looks in the end, and of the dropped counter after each of them.
 fn watch(looks: impl Iterator<Item = String>) -> (Server, Vec<Option<u64>>) {
-    let (mut servers, mut dropped) = (Servers::new(2, false), Vec::new());
+    let tenants = [vec!["a".into(), "t0".into()], vec!["b".into()]];
+    let (mut servers, mut dropped) = (Servers::new(2, false).with_tenants(&tenants), Vec::new());
     for (number, look) in (0..).zip(looks) {
         servers.scraped(number % 2, Some(&*look).filter(|look| !look.is_empty()));
+        if servers.ends_round(number % 2) {
+            servers.compare(7, &[3, 4], true);
+        }
         dropped.push(servers.dropped());
     }
     (servers.collected(), dropped)
