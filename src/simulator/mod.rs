@@ -303,6 +303,7 @@ impl World {
         }
         // Nobody is there any more to whom something could happen.
         while self.backend.poll().is_some() {}
+        self.tell(Event::Emptied);
         self.scrape();
         self.tell(Event::Deserted);
     }

@@ -142,6 +142,7 @@ impl Conductor {
                 let over = self.drain.is_finished();
                 self.collector.logged(now, piece, over);
             }
+            Event::Emptied => self.collector.servers.everybody_leaves(),
             Event::Deserted => self.collector.servers.everybody_has_left(),
             Event::Health(healthy) => self.stops.health(now, healthy),
             Event::Flushed { positions, cost } => self.collector.flushed(positions, cost),

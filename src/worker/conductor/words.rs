@@ -181,7 +181,9 @@ pub enum Event<'a> {
         /// It has it.
         there: bool,
     },
-    /// All clients have left, and the pods had time to notice.
+    /// All clients have left: what the pods said before is over.
+    Emptied,
+    /// And the pods had time to notice.
     Deserted,
     /// A piece of the server's own log.
     Logged(&'a LogPiece),

@@ -157,12 +157,15 @@ async fn play(
         () = signals.next() => true,
     };
     let expected = stage.ask(|now, conductor| conductor.collected(now).server.ws_connections.before);
+    // What was seen while they were there, or is still on its way from then, says nothing about those who are left.
+    scraper.begin_anew();
+    stage.tell(Event::Emptied);
     // The gauge of a pod may lag behind the last close frame.
     let _ = timeout(FAREWELL, async {
         loop {
-            scraper.scrape_all(&stage).await;
+            let whole = scraper.scrape_all(&stage).await;
             let after = stage.ask(|now, conductor| conductor.collected(now).server.ws_connections.after);
-            if after.unwrap_or(0) <= expected.unwrap_or(0) {
+            if whole && after.unwrap_or(0) <= expected.unwrap_or(0) {
                 break;
             }
             sleep(Duration::from_millis(200)).await;
