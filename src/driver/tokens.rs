@@ -10,6 +10,8 @@ use futures::FutureExt as _;
 use futures::future::{LocalBoxFuture, Shared, join_all};
 use http::header::HeaderValue;
 use serde::Deserialize;
+use tokio::sync::Notify;
+use tokio::task::spawn_local;
 
 use super::api;
 use super::clock::Clock;
@@ -33,6 +35,9 @@ pub struct Tokens {
     identities: RefCell<Vec<Identity>>,
     signed_in: Cell<SignedIn>,
     replies: Cell<Replies>,
+    /// Refresh tokens that are being spent for a first sign-in, and who waits until there are none.
+    spending: Cell<u32>,
+    spent: Notify,
 }
 
 /// The two forms of token answers, which the documentation disagrees about.
@@ -95,11 +100,23 @@ pub enum SignInTrouble {
     Spent,
 }
 
+impl SignInTrouble {
+    /// ScaiWave itself will not have this token, now or later. A 400 or 403 without its code is a proxy's, or that of
+    /// something on the way that guards the target, and says nothing of a token that works once.
+    fn is_final(&self) -> bool {
+        match self {
+            Self::Refused { status: 401, .. } | Self::Refused { status: 400 | 403, code: Some(_) } => true,
+            Self::Refused { .. } | Self::Unanswered(_) | Self::Spent => false,
+        }
+    }
+}
+
 impl From<SignInTrouble> for RefreshTrouble {
     fn from(trouble: SignInTrouble) -> Self {
         match trouble {
-            SignInTrouble::Refused { status: 400 | 401 | 403, .. } | SignInTrouble::Spent => Self::Refused,
-            SignInTrouble::Refused { .. } | SignInTrouble::Unanswered(_) => Self::Unanswered,
+            SignInTrouble::Spent => Self::Refused,
+            other if other.is_final() => Self::Refused,
+            _ => Self::Unanswered,
         }
     }
 }
@@ -123,6 +140,8 @@ impl Tokens {
             identities,
             signed_in: Cell::default(),
             replies: Cell::default(),
+            spending: Cell::default(),
+            spent: Notify::new(),
         }
     }
 
@@ -131,7 +150,7 @@ impl Tokens {
     /// # Errors
     ///
     /// When the server does not want it; with a key of the target's own there is nobody to ask.
-    pub async fn sign_in(&self, client: u32, endpoint: &Endpoint) -> Result<(), SignInTrouble> {
+    pub async fn sign_in(self: &Rc<Self>, client: u32, endpoint: &Rc<Endpoint>) -> Result<(), SignInTrouble> {
         match &self.source {
             Source::Minted(minter) => {
                 let life = TokenLife { issued: self.clock.now(), life: minter.lifetime() };
@@ -238,20 +257,23 @@ impl Tokens {
         refreshing
     }
 
-    /// Waits for the refreshes that nobody waits for any more, because whoever asked has left: an answer that is not
-    /// taken in is a token that the next run cannot use. No longer than the deadline of a request.
+    /// Waits for the refreshes that nobody waits for any more, because whoever asked has left, or was interrupted: an answer
+    /// that is not taken in is a token that the next run cannot use. No longer than the deadline of a request.
     pub async fn finish(&self) {
         let under_way: Vec<Refreshing> =
             self.identities.borrow().iter().filter_map(|identity| identity.refreshing.clone()).collect();
         join_all(under_way).await;
+        while self.spending.get() > 0 {
+            self.spent.notified().await;
+        }
     }
 
     /// First tokens of an identity of the file: what an earlier run kept, else what the file says.
     async fn enter(
-        &self,
+        self: &Rc<Self>,
         client: u32,
         identities: &Identities,
-        endpoint: &Endpoint,
+        endpoint: &Rc<Endpoint>,
     ) -> Result<(), SignInTrouble> {
         let kept = identities.kept(client);
         self.count(|signed_in| signed_in.under_way += u32::from(matches!(kept, Some(Kept::UnderWay(_)))));
@@ -259,8 +281,11 @@ impl Tokens {
         match (kept, what) {
             // Spent or not: a password does not have to find out.
             (Some(Kept::Unused(token)), _) | (Some(Kept::UnderWay(token)), What::Tokens { .. }) => {
-                match self.renew(client, &token, endpoint).await {
-                    Err(SignInTrouble::Refused { status: 400 | 401 | 403, .. }) => {}
+                match self.spend(client, token, endpoint).await {
+                    Err(trouble) if trouble.is_final() => {}
+                    // A login asks for nothing that could be lost.
+                    Err(SignInTrouble::Refused { status: 400 | 403, .. })
+                        if matches!(what, What::Password { .. }) => {}
                     outcome => {
                         self.count(|signed_in| signed_in.kept += u32::from(outcome.is_ok()));
                         return outcome;
@@ -285,16 +310,17 @@ impl Tokens {
 
     /// The tokens of the file themselves, unless they were used up by an earlier run.
     async fn present(
-        &self,
+        self: &Rc<Self>,
         client: u32,
         access: &Secret,
         refresh: Option<&Secret>,
         identities: &Identities,
-        endpoint: &Endpoint,
+        endpoint: &Rc<Endpoint>,
     ) -> Result<(), SignInTrouble> {
         let untouched = identities.kept(client).is_none();
         let left = expiry(access).map(|unix_s| Duration::from_secs(unix_s.saturating_sub(self.unix_s())));
-        if left.is_some_and(|left| left >= LEAST_LEFT) {
+        // Of a token that does not tell when it expires, and has no other to take its place, only the server knows.
+        if left.map_or(refresh.is_none(), |left| left >= LEAST_LEFT) {
             // Of a pair that an earlier run has refreshed, the refresh token is spent; the access token is not.
             let refresh = refresh.filter(|_| untouched).cloned();
             let life = TokenLife { issued: self.clock.now(), life: left.unwrap_or(DEFAULT_LIFE) };
@@ -304,12 +330,35 @@ impl Tokens {
         }
         match refresh.filter(|_| untouched) {
             Some(refresh) => {
-                self.renew(client, refresh, endpoint).await?;
+                self.spend(client, refresh.clone(), endpoint).await?;
                 self.count(|signed_in| signed_in.given += 1);
                 Ok(())
             }
             None => Err(SignInTrouble::Spent),
         }
+    }
+
+    /// The same as [`Tokens::renew`], on a task of its own: whoever waits for it may be interrupted, and the answer is taken in
+    /// all the same.
+    async fn spend(
+        self: &Rc<Self>,
+        client: u32,
+        token: Secret,
+        endpoint: &Rc<Endpoint>,
+    ) -> Result<(), SignInTrouble> {
+        let (tokens, endpoint) = (Rc::clone(self), Rc::clone(endpoint));
+        self.spending.set(self.spending.get() + 1);
+        let renewing = spawn_local(async move {
+            let outcome = tokens.renew(client, &token, &endpoint).await;
+            tokens.spending.set(tokens.spending.get() - 1);
+            tokens.spent.notify_one();
+            outcome
+        });
+        let never = |_| {
+            let detail = "the harness ended in its middle".into();
+            Err(SignInTrouble::Unanswered(Trouble { kind: TroubleKind::Local, detail }))
+        };
+        renewing.await.unwrap_or_else(never)
     }
 
     /// Spends this refresh token for a new pair.
@@ -321,7 +370,7 @@ impl Tokens {
                 Ok(())
             }
             Err(trouble) => {
-                if let SignInTrouble::Refused { status: 400 | 401 | 403, .. } = trouble {
+                if trouble.is_final() {
                     self.tell(client, Told::Refused);
                 }
                 Err(trouble)
@@ -450,7 +499,7 @@ mod tests {
 
     use super::*;
     use crate::plan::Population;
-    use crate::profile;
+    use crate::profile::{self, AuthMode};
 
     fn tokens() -> Rc<Tokens> {
         let clock = Clock::start();
@@ -469,7 +518,7 @@ mod tests {
     }
 
     fn sign_in(tokens: &Rc<Tokens>) {
-        let endpoint = Endpoint::parse("http://127.0.0.1:9").expect("a good URL");
+        let endpoint = Rc::new(Endpoint::parse("http://127.0.0.1:9").expect("a good URL"));
         let signed_in = tokens.sign_in(0, &endpoint).now_or_never().expect("nobody to ask");
         signed_in.expect("nobody to refuse");
     }
@@ -535,10 +584,79 @@ mod tests {
         assert_eq!(tokens.access(0).expose(), "new");
     }
 
+    /// One identity of a file of this mode and row.
+    fn from_file(place: &std::path::Path, mode: AuthMode, row: &str) -> Rc<Tokens> {
+        let path = place.join("people.csv");
+        let head = match mode {
+            AuthMode::Tokens => "tenant_id,access_token,refresh_token",
+            _ => "tenant_id,username,password",
+        };
+        #[expect(clippy::disallowed_methods, reason = "credentials are a file")]
+        std::fs::write(&path, format!("{head}\n{row}\n")).expect("written");
+        let population = Population::new(&profile::Population {
+            tenants: 1,
+            clients: 1,
+            members_per_room: 1,
+            rooms_per_tenant: None,
+            rooms_per_client: 1,
+            ..profile::Population::default()
+        });
+        let identities = Identities::load(&path, mode, &population).expect("one row");
+        let agent = HeaderValue::from_static("wavesoak/0 (test)");
+        let source = Source::Identities(identities);
+        Rc::new(Tokens::new(Clock::start(), source, agent, Duration::from_secs(60), 1))
+    }
+
+    fn kept(tokens: &Tokens) -> Option<Kept> {
+        let Source::Identities(identities) = &tokens.source else { panic!("of a file") };
+        identities.kept(0)
+    }
+
+    #[test]
+    fn who_is_interrupted_while_signing_in_keeps_the_token_that_comes() {
+        let place = tempfile::tempdir().expect("a place");
+        let tokens = from_file(place.path(), AuthMode::Tokens, "acme,expired,old");
+        with_server(new_pair(), async |endpoint| {
+            let mut signing_in = Box::pin(tokens.sign_in(0, &endpoint));
+            assert!((&mut signing_in).now_or_never().is_none(), "asked, and not answered at once");
+            drop(signing_in);
+            tokens.finish().await;
+        });
+        let Some(Kept::Unused(token)) = kept(&tokens) else { panic!("it was spent for nothing") };
+        assert_eq!(token.expose(), "newer");
+    }
+
+    #[test]
+    fn a_token_that_something_on_the_way_has_refused_is_not_given_up() {
+        let forbidden = "HTTP/1.1 403 No\r\nContent-Length: 13\r\n\r\n<html></html>";
+        let refused = "HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n";
+        for (answer, still) in [(forbidden, true), (refused, false)] {
+            let place = tempfile::tempdir().expect("a place");
+            let tokens = from_file(place.path(), AuthMode::Tokens, "acme,expired,old");
+            with_server(answer, async |endpoint| tokens.sign_in(0, &endpoint).await.expect_err("refused"));
+            assert_eq!(matches!(kept(&tokens), Some(Kept::UnderWay(_))), still, "{answer}");
+        }
+    }
+
+    #[test]
+    fn an_access_token_that_tells_no_end_is_used_where_there_is_no_other() {
+        let place = tempfile::tempdir().expect("a place");
+        let tokens = from_file(place.path(), AuthMode::Tokens, "acme,opaque,");
+        sign_in(&tokens);
+        assert_eq!((tokens.access(0).expose(), tokens.life(0).life), ("opaque", DEFAULT_LIFE));
+        assert_eq!(tokens.signed_in(), SignedIn { given: 1, ..SignedIn::default() });
+    }
+
     #[test]
     fn a_refused_refresh_is_told_from_an_unanswered_one() {
         for (answer, trouble) in [
             ("HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n", RefreshTrouble::Refused),
+            (
+                "HTTP/1.1 403 No\r\nContent-Length: 42\r\n\r\n{\"error\":{\"code\":\"SW_AUTH_INVALID_TOKEN\"}}",
+                RefreshTrouble::Refused,
+            ),
+            // Whatever guards the way has said this, and not ScaiWave.
+            ("HTTP/1.1 403 No\r\nContent-Length: 13\r\n\r\n<html></html>", RefreshTrouble::Unanswered),
             ("HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n", RefreshTrouble::Unanswered),
             ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", RefreshTrouble::Unanswered),
             ("", RefreshTrouble::Unanswered),

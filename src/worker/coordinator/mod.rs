@@ -33,7 +33,7 @@ use crate::worker::conductor::Event;
 
 use hooks::Hooks;
 use log_tail::LogFollower;
-use prepare::{Prepared, prepare};
+use prepare::{Prepared, Spending, prepare};
 use recorder::{Interval, Job, Recorder, Snapshot};
 use rooms::OwnRooms;
 use scraper::Scraper;
@@ -65,7 +65,14 @@ pub fn run(
 /// [`RunError::Preflight`] when there is nothing to go by, or the target or an identity cannot be reached.
 pub fn cleanup(profile: &Profile, prefix: &str, observer: &mut dyn RunObserver) -> Result<PutAway, RunError> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
-    runtime.map_err(RunError::internal)?.block_on(rooms::cleanup(profile, prefix, observer))
+    runtime.map_err(RunError::internal)?.block_on(async {
+        let mut signals = Signals::catch().map_err(RunError::internal)?;
+        let spending = Spending::default();
+        select! {
+            done = rooms::cleanup(profile, prefix, &spending, observer) => done,
+            () = signals.next() => Err(interrupted(&spending, &mut signals).await),
+        }
+    })
 }
 
 /// What [`cleanup`] would put away: lines for people, one for each run that made rooms.
@@ -114,6 +121,15 @@ async fn coordinate(
     outcome
 }
 
+/// Before there was anything to report. A second signal does not wait for what is on its way.
+async fn interrupted(spending: &Spending, signals: &mut Signals) -> RunError {
+    select! {
+        () = spending.finish() => {}
+        () = signals.next() => {}
+    }
+    RunError::Interrupted
+}
+
 /// A person may not want to wait for it: what is left then is in the journal.
 async fn take_back(hooks: &Hooks, signals: &mut Signals) {
     select! {
@@ -130,9 +146,10 @@ async fn play(
     signals: &mut Signals,
     observer: &mut dyn RunObserver,
 ) -> Result<RunOutcome, RunError> {
+    let spending = Spending::default();
     let prepared = select! {
-        prepared = prepare(Arc::clone(&profile), options, clock, hooks, observer) => prepared?,
-        () = signals.next() => return Err(RunError::Interrupted),
+        prepared = prepare(Arc::clone(&profile), options, clock, hooks, &spending, observer) => prepared?,
+        () = signals.next() => return Err(interrupted(&spending, signals).await),
     };
     let Prepared { ground, fleet, stage, scraper, log, mut recorder, probe, loopback, own_rooms } = prepared;
     let mut log = log.map(|tail| LogFollower::begin(tail, &stage));

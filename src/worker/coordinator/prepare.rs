@@ -55,6 +55,25 @@ pub(super) struct Prepared {
     pub(super) own_rooms: Option<OwnRooms>,
 }
 
+/// Refresh tokens that are on their way to the target before there is a run: whoever interrupts it waits for their answers,
+/// which are written down, and which nobody will ever give again.
+#[derive(Default)]
+pub(super) struct Spending(RefCell<Option<Rc<Tokens>>>);
+
+impl Spending {
+    pub(super) fn begin(&self, tokens: &Rc<Tokens>) {
+        *self.0.borrow_mut() = Some(Rc::clone(tokens));
+    }
+
+    /// No longer than the deadline of a request.
+    pub(super) async fn finish(&self) {
+        let tokens = self.0.borrow_mut().take();
+        if let Some(tokens) = tokens {
+            tokens.finish().await;
+        }
+    }
+}
+
 /// Why a run cannot begin, beside what preflight, tokens and provisioning say themselves; completes "failed to …".
 #[derive(Debug, Error)]
 enum PrepareError {
@@ -81,6 +100,7 @@ pub(super) async fn prepare(
     options: &RunOptions,
     clock: Clock,
     hooks: &Rc<Hooks>,
+    spending: &Spending,
     observer: &mut dyn RunObserver,
 ) -> Result<Prepared, RunError> {
     let run = fresh_run_id();
@@ -121,6 +141,7 @@ pub(super) async fn prepare(
         .map_err(|source| RunError::preflight(PrepareError::Recorder(source)))?;
 
     let line = line_to_target(&profile, &population, run, clock, agent.clone(), places, &ground, &probe)?;
+    spending.begin(&line.tokens);
     let source = RoomSource::open(&profile, given).map_err(RunError::preflight)?;
     if let Some(warning) = source.warning() {
         observer.note(warning);

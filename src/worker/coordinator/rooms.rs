@@ -168,6 +168,7 @@ pub(super) fn look(profile: &Profile, prefix: &str) -> Result<Vec<String>, RunEr
 pub(super) async fn cleanup(
     profile: &Profile,
     prefix: &str,
+    spending: &Spending,
     observer: &mut dyn RunObserver,
 ) -> Result<PutAway, RunError> {
     let (path, url) = place(profile).map_err(RunError::preflight)?;
@@ -201,6 +202,7 @@ pub(super) async fn cleanup(
     let population = Population::new(&profile.population);
     let probe = Rc::new(Probe::new(clock.now()));
     let line = line_to_target(&profile, &population, run, clock, agent, endpoints, &ground, &probe)?;
+    spending.begin(&line.tokens);
     let away = Away { remembered: &remembered, rooms: &rooms, registered: None };
     let mut note = |text: &str| observer.note(text);
     let done = put_away(&line, &population, run, away, paces(&profile, loopback), &mut note).await;
