@@ -9,14 +9,18 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, HeaderValue, SET_COOKIE, USER_AGENT};
+use http::header::{
+    AUTHORIZATION, CONTENT_TYPE, COOKIE, DATE, HOST, HeaderValue, RETRY_AFTER, SET_COOKIE, USER_AGENT,
+};
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use jiff::fmt::rfc2822::DateTimeParser;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
@@ -117,6 +121,18 @@ impl Answer {
     /// 2xx
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
+    }
+
+    /// `Retry-After`, which ScaiWave does not document and which is honoured where it is there: seconds, or a date, which is
+    /// held against the answer's own so that no two clocks are compared.
+    pub fn retry_after(&self) -> Option<Duration> {
+        let said = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+        if let Ok(seconds) = said.parse() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let date = |text: &str| DateTimeParser::new().parse_timestamp(text).ok().map(|at| at.as_second());
+        let (now, then) = (date(self.headers.get(DATE)?.to_str().ok()?)?, date(said)?);
+        Some(Duration::from_secs(u64::try_from(then.saturating_sub(now)).unwrap_or(0)))
     }
 }
 
@@ -393,6 +409,28 @@ mod tests {
     ) -> Result<Answer, Trouble> {
         let agent = HeaderValue::from_static("wavesoak/0 (test)");
         exchange(slot, endpoint, deadline, limit, || Call::get("/x").to_request(endpoint, &agent)).await
+    }
+
+    #[test]
+    fn when_to_ask_again_is_read_as_seconds_or_as_a_date_by_the_servers_own_clock() {
+        let said = |headers: &[(http::header::HeaderName, &'static str)]| {
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                map.insert(name.clone(), HeaderValue::from_static(value));
+            }
+            Answer { status: 429, body: Bytes::new(), cookies: Vec::new(), pod: None, headers: map }
+                .retry_after()
+        };
+        let date = (DATE, "Sun, 22 Nov 2026 22:30:00 GMT");
+        let secs = |secs| Some(Duration::from_secs(secs));
+        assert_eq!(said(&[]), None);
+        assert_eq!(said(&[(RETRY_AFTER, " 7 ")]), secs(7));
+        assert_eq!(said(&[date.clone(), (RETRY_AFTER, "Sun, 22 Nov 2026 22:31:30 GMT")]), secs(90));
+        assert_eq!(said(&[date.clone(), (RETRY_AFTER, "Sun, 22 Nov 2026 22:00:00 GMT")]), secs(0));
+        assert_eq!(said(&[(RETRY_AFTER, "Sun, 22 Nov 2026 22:31:30 GMT")]), None, "from when?");
+        for nonsense in ["-1", "soon", "1.5", "", "99999999999999999999"] {
+            assert_eq!(said(&[date.clone(), (RETRY_AFTER, nonsense)]), None, "{nonsense}");
+        }
     }
 
     const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: pod=1; Path=/\r\n\r\nok";

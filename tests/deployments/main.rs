@@ -191,6 +191,19 @@ fn a_name_that_is_not_looked_up_keeps_its_name_on_the_way() {
 }
 
 #[test]
+fn a_provisioning_that_takes_longer_than_a_token_lives_goes_on_with_new_ones() {
+    let pods = Pods::start_with(2, |config| {
+        config.ping_interval = Duration::from_secs(1);
+        config.token_lifetime = Duration::from_secs(3);
+    });
+    let set = ["auth.login_rate=5/s", "target.embedded.token_lifetime=2s", "phase.1.duration=2s"];
+    let run =
+        Run::of(SMALL, &format!("http://{}", pods.addresses[0]), &pods, &set.map(str::to_owned), |_| ());
+    assert_eq!(run.summary.clients.ready_at_end, 20);
+    assert_eq!(run.summary.publishes.acknowledged, run.summary.publishes.intended);
+}
+
+#[test]
 fn every_address_of_a_name_is_scraped_as_a_pod_of_its_own() {
     let pods = Pods::start(3);
     let nginx = OnePort::new(&pods).start();

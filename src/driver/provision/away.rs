@@ -130,7 +130,9 @@ impl<'a> People<'a> {
             Ok(_) => return Done::Archived,
             Err(failed) if failed.is("SW_ROOM_FROZEN") => return Done::Archived,
             Err(failed) if failed.is_of_a_room_that_is_gone() => return Done::Gone,
-            Err(failed @ Failed::Unanswered(_)) => return Done::Refused(failed.to_string()),
+            Err(failed @ (Failed::Unanswered(_) | Failed::Unreadable)) => {
+                return Done::Refused(failed.to_string());
+            }
             Err(failed) => failed,
         };
         if planned.is_none() {

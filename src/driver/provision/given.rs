@@ -65,7 +65,18 @@ pub struct Missing {
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { room, line, who, wanted, failed } = self;
-        write!(f, "room {room} (line {line}): {who} may not {wanted}: {failed}")
+        write!(f, "room {room} (line {line}): ")?;
+        match self.is_known() {
+            true => write!(f, "{who} may not {wanted}: {failed}"),
+            false => write!(f, "whether {who} may {wanted} is not known: {failed}"),
+        }
+    }
+}
+
+impl Missing {
+    /// The target has said so; else it has said nothing of the kind.
+    pub(super) fn is_known(&self) -> bool {
+        self.failed.is_refusal()
     }
 }
 
@@ -256,7 +267,9 @@ impl<'a> Using<'a> {
     async fn newest(&self, client: u32, room: u32) -> Result<Option<Position>, Failed> {
         let path = api::newest(&self.rows[room as usize].id);
         let answer = self.job.try_to(client, true, || Call::get(&path)).await?;
-        Ok(read_page(&answer, true).ok().and_then(|page| page.events.first()?.position))
+        // What cannot be read is no empty room.
+        let page = read_page(&answer, true).map_err(|_| Failed::Unreadable)?;
+        Ok(page.events.first().and_then(|event| event.position))
     }
 }
 
@@ -285,6 +298,33 @@ mod tests {
         }
         let long = format!("tenant_id,room_id\nacme,{}\n", "r".repeat(ID_MAX + 1));
         assert!(given(&long).expect_err("too long").contains("line 2"));
+    }
+
+    #[test]
+    fn what_the_target_did_not_refuse_is_not_called_missing() {
+        let told = |failed| {
+            let room = "r".into();
+            Missing { room, line: 3, who: "anna".to_owned(), wanted: "read its history", failed }
+        };
+        let refused = |status, code: &str| Failed::Refused { status, code: Some(code.into()) };
+        let missing = told(refused(403, "SW_NOT_MEMBER"));
+        assert!(missing.is_known());
+        assert_eq!(
+            missing.to_string(),
+            "room r (line 3): anna may not read its history: SW_NOT_MEMBER (403)"
+        );
+        for failed in [
+            refused(429, "SW_RATE_LIMIT_EXCEEDED"),
+            Failed::Refused { status: 502, code: None },
+            Failed::Unreadable,
+        ] {
+            let unknown = told(failed);
+            let text = unknown.to_string();
+            assert!(
+                !unknown.is_known() && text.contains("whether anna may read its history is not known"),
+                "{text}"
+            );
+        }
     }
 
     #[test]

@@ -17,10 +17,14 @@ use super::super::tokens::{SignInTrouble, SignedIn};
 use super::{CONNECTIONS, ProvisionError};
 use crate::plan::Population;
 use crate::profile::quantity::Rate;
-use crate::wire::{Registered, error_code};
+use crate::session::TokenLife;
+use crate::wire::{Registered, ReplyError, error_code};
 
 /// Tries of one request that can be repeated safely.
 const TRIES: u32 = 3;
+
+/// No server is waited for longer than this before a request is made again, whatever it says (ours).
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(5);
@@ -46,6 +50,8 @@ pub(super) enum Failed {
     Refused { status: u16, code: Option<Box<str>> },
     /// There was no answer.
     Unanswered(Trouble),
+    /// There was one, and it is nothing that could be read.
+    Unreadable,
 }
 
 impl Failed {
@@ -54,6 +60,7 @@ impl Failed {
         match self {
             Self::Refused { status, code } => ProvisionError::Refused { step, status, code },
             Self::Unanswered(source) => ProvisionError::Unanswered { step, source },
+            Self::Unreadable => ProvisionError::Malformed { step, source: ReplyError::NotJson },
         }
     }
 
@@ -63,10 +70,15 @@ impl Failed {
     }
 
     /// The room is not there any more, or is not to be used any more.
+    ///
+    /// A 404 alone does not say so: it may be a balancer's in the middle of a rollout, or of a tenant that is not found.
     pub(super) fn is_of_a_room_that_is_gone(&self) -> bool {
-        matches!(self, Self::Refused { status: 404 | 410, .. })
-            || self.is("SW_ROOM_FROZEN")
-            || self.is("SW_ROOM_NOT_FOUND")
+        self.is("SW_ROOM_FROZEN") || self.is("SW_ROOM_NOT_FOUND")
+    }
+
+    /// ScaiWave has said no, as far as anybody can tell: else nothing is known.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused { status: 400..=499, .. } if !self.is("SW_RATE_LIMIT_EXCEEDED"))
     }
 }
 
@@ -76,6 +88,7 @@ impl fmt::Display for Failed {
             Self::Refused { status, code: Some(code) } => write!(f, "{code} ({status})"),
             Self::Refused { status, code: None } => write!(f, "{status} without an SW_ code"),
             Self::Unanswered(trouble) => write!(f, "{trouble}"),
+            Self::Unreadable => f.write_str("the answer cannot be read"),
         }
     }
 }
@@ -149,7 +162,7 @@ impl<'a> Job<'a> {
 
     async fn register(&self, client: u32) -> Result<Registered, ProvisionError> {
         self.sign_in(client).await?;
-        let step = || format!("register client {client}");
+        let step = || format!("register {}", self.who(client));
         let answer = self.ask(client, step, true, || Call::post(api::REGISTER, "{}")).await?;
         Registered::parse(&answer.body).map_err(|source| ProvisionError::Malformed { step: step(), source })
     }
@@ -193,7 +206,8 @@ impl<'a> Job<'a> {
         self.try_to(client, repeatable, call).await.map_err(|failed| failed.at(step()))
     }
 
-    /// One request in the name of a client; repeated when that is safe and may help.
+    /// One request in the name of a client; repeated when that is safe and may help. A token that has expired meanwhile (a
+    /// paced provisioning may take longer than it lives, and so may a run whose rooms are put away) is refreshed, once.
     pub(super) async fn try_to<'c>(
         &self,
         client: u32,
@@ -201,31 +215,47 @@ impl<'a> Job<'a> {
         call: impl Fn() -> Call<'c>,
     ) -> Result<Answer, Failed> {
         let pool = &self.pools[self.line.endpoint_index(client)];
-        let mut tries = 1;
+        let tokens = &self.line.tokens;
+        let (mut tries, mut renewed) = (1, false);
         loop {
+            let life = tokens.life(client);
             let deadline = self.line.deadline(self.line.sync_deadline);
             let request = || self.line.request(client, call());
             let answer = pool.exchange(deadline, api::ANSWER_BYTES, request).await;
-            let (failed, again) = match answer {
+            let (failed, again, rest) = match answer {
                 Ok(answer) if answer.is_success() => {
                     self.line.keep_cookies(client, &answer.cookies);
                     return Ok(answer);
                 }
-                Ok(Answer { status, body, .. }) => {
+                Ok(Answer { status: 401, .. }) if !renewed && self.renew(client, life).await => {
+                    renewed = true;
+                    continue;
+                }
+                Ok(answer) => {
+                    let (status, code) = (answer.status, error_code(&answer.body));
                     let again = status == 429 || (status >= 500 && repeatable);
-                    (Failed::Refused { status, code: error_code(&body) }, again)
+                    (Failed::Refused { status, code }, again, answer.retry_after())
                 }
                 Err(trouble) => {
                     let again = repeatable || trouble.kind == TroubleKind::NotWritten;
-                    (Failed::Unanswered(trouble), again)
+                    (Failed::Unanswered(trouble), again, None)
                 }
             };
             if !again || tries == TRIES {
                 return Err(failed);
             }
-            sleep(Duration::from_millis(500) * tries).await;
+            sleep(rest.unwrap_or(Duration::from_millis(500) * tries).min(PATIENCE)).await;
             tries += 1;
         }
+    }
+}
+
+impl Job<'_> {
+    /// Whether the identity has another token now than the one with this life.
+    async fn renew(&self, client: u32, life: TokenLife) -> bool {
+        let tokens = &self.line.tokens;
+        tokens.life(client) != life
+            || tokens.refresh(client, Rc::clone(self.line.endpoint(client))).await.is_ok()
     }
 }
 

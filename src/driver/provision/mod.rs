@@ -324,7 +324,10 @@ fn listed(missing: &[Missing]) -> String {
     const LISTED: usize = 20;
     let shown = missing.iter().take(LISTED).map(|one| format!("\n  {one}"));
     let more = missing.len().saturating_sub(LISTED);
-    let count = format!("{} permissions are missing", missing.len());
+    let known = missing.iter().filter(|one| one.is_known()).count();
+    let unknown = missing.len() - known;
+    let unknown = if unknown > 0 { format!(", {unknown} could not be tried") } else { String::new() };
+    let count = format!("{known} permissions are missing{unknown}");
     let more = (more > 0).then(|| format!("\n  and {more} more"));
     std::iter::once(count).chain(shown).chain(more).collect()
 }
