@@ -114,11 +114,7 @@ impl Collector {
         let (people, rooms) = (&self.people, &self.findings.names.rooms);
         let window = profile.audit.window as usize;
         let observed = Observed::new(people, rooms, profile.client.lateness_bound, window);
-        let walk = |room| {
-            let start = starts.get(people.tenant_of_room(room) as usize).copied().unwrap_or(0);
-            (people.members(room).next(), start)
-        };
-        let survey = Survey::new((0..people.rooms()).map(walk), profile.audit.rate.0);
+        let survey = Survey::new(people, starts, profile.audit.rate.0);
         self.listening = Some((observed, survey));
         self
     }
@@ -347,6 +343,10 @@ impl Collector {
                 if let Some(to) = read.to_the_end {
                     observed.surveyed(read.room, to);
                 }
+            }
+            for (client, room) in survey.take_refused() {
+                *self.oddities.entry("survey_refused").or_default() += 1;
+                self.findings.stray(now, "survey_refused", client, room, None, None, &self.people);
             }
             return;
         }

@@ -42,11 +42,19 @@ fn observed(collected: &Collected) -> Option<String> {
     } else {
         String::new()
     };
+    let refused = match collected.oddities.get("survey_refused") {
+        Some(times) => format!(
+            " {times} times a member could not read a room's history any more and another member was asked (findings \
+             survey_refused): what was published between its last page and the next one's is in the union as far as that \
+             history has it."
+        ),
+        None => String::new(),
+    };
     Some(format!(
         "Only listened (traffic.mode = \"observe\"): {events} different events of {rooms} rooms were seen, {by_survey_alone} of \
          them by no client but in history; what one saw is owed to all who were there. It cannot show events that nobody \
          saw and history does not have, how long anything took, or whether the stream or sync lost what was missed (all of \
-         it is missed_unplaced).{unread}"
+         it is missed_unplaced).{unread}{refused}"
     ))
 }
 
