@@ -591,6 +591,7 @@ fn oddity_name(oddity: Oddity) -> &'static str {
         Oddity::Binary => "frame_binary",
         Oddity::BeforeHello => "frame_before_hello",
         Oddity::SecondHello => "frame_second_hello",
+        Oddity::RetryAfter => "sync_retry_after",
     }
 }
 

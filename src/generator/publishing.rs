@@ -162,8 +162,10 @@ impl Publishing {
                 self.end(flight, Outcome::Acknowledged { id, position })
             }
             SendReply::Unauthorized if !flight.renewed => {
+                // The token is another one by now (protocol.md, section 8: refresh, and repeat once): there is nothing to
+                // wait for.
                 flight.renewed = true;
-                self.rest(now, flight);
+                self.repeat(flight);
             }
             SendReply::Unauthorized | SendReply::Refused { code: Some(_), .. } => {
                 let outcome = if flight.doubtful { Outcome::Unknown } else { Outcome::Rejected };
@@ -261,11 +263,15 @@ impl Publishing {
             if entry.key().0 > now {
                 break;
             }
-            let mut flight = entry.remove();
-            flight.attempt += 1;
-            self.outbox.push_back(flight.publication.clone());
-            self.in_flight.insert(flight.publication.ticket, flight);
+            let flight = entry.remove();
+            self.repeat(flight);
         }
+    }
+
+    fn repeat(&mut self, mut flight: Flight) {
+        flight.attempt += 1;
+        self.outbox.push_back(flight.publication.clone());
+        self.in_flight.insert(flight.publication.ticket, flight);
     }
 
     fn end(&mut self, flight: Flight, outcome: Outcome) {
@@ -365,6 +371,15 @@ mod tests {
         for (name, replies, outcome, attempts) in cases {
             assert_eq!(Bench::new("").publish(&replies), (outcome, attempts), "{name}");
         }
+    }
+
+    #[test]
+    fn a_refused_token_costs_a_publish_no_time() {
+        let mut bench = Bench::new("");
+        let begun = bench.now;
+        let (outcome, attempts) = bench.publish(&[SendReply::Unauthorized, acknowledged()]);
+        assert!(matches!(outcome, Outcome::Acknowledged { .. }));
+        assert_eq!((attempts, bench.now), (2, begun));
     }
 
     #[test]

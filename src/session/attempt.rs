@@ -109,6 +109,7 @@ impl Session {
     /// now: a driver's timer is a millisecond late, and "immediately" is what is documented.
     pub(super) fn wait(&mut self, now: Timestamp, due: Timestamp) {
         self.state = State::Waiting;
+        let due = due.max(std::mem::replace(&mut self.not_before, Timestamp::ZERO));
         if due <= now {
             self.retry(now, now);
         } else {
@@ -134,6 +135,7 @@ impl Session {
             _ => {}
         }
         self.timers = Timers::NONE;
+        self.not_before = Timestamp::ZERO;
         self.tokens.new_visit();
         self.state = then;
     }

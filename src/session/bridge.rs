@@ -22,8 +22,10 @@
 //! live (every later restart replays all of it, and the gap stays open for as long as nobody retries). The next
 //! attempt syncs from the last cursor and gets what both channels missed.
 
+use std::time::Duration;
+
 use super::attempt::Step;
-use super::settings::MALFORMED_MAX;
+use super::settings::{MALFORMED_MAX, RETRY_AFTER_MAX};
 use super::timers::Timer;
 use super::{Action, Arrival, Cause, Channel, Observation, Oddity, Session, State, SyncTrouble};
 use crate::time::Timestamp;
@@ -70,6 +72,15 @@ impl Session {
             true if self.position > since => self.request(now),
             // The same request would bring the same page for ever.
             true => self.bridge_failed(now, Step::Stall),
+        }
+    }
+
+    /// A refusal that says when to ask again: the attempt that follows it begins no earlier, whatever the schedule says. It
+    /// never comes earlier for it, and what asks for more than anybody would wait for is cut.
+    pub(super) fn retry_after(&mut self, now: Timestamp, id: u32, after: Duration) {
+        if self.bridge.is_some_and(|bridge| bridge.id == Some(id)) {
+            self.not_before = now + after.min(RETRY_AFTER_MAX);
+            self.observe(now, Observation::Odd(Oddity::RetryAfter));
         }
     }
 

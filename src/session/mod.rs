@@ -59,6 +59,8 @@ pub struct Session {
     bridge: Option<Bridge>,
     /// The last sync request.
     asked: Option<Asked>,
+    /// The server does not want to be asked before this; [`Timestamp::ZERO`]: it has not said so.
+    not_before: Timestamp,
     /// Id of the next sync request.
     sync_id: u32,
     outbox: Outbox,
@@ -105,6 +107,7 @@ impl Session {
             line: Line::default(),
             bridge: None,
             asked: None,
+            not_before: Timestamp::ZERO,
             sync_id: 0,
             outbox: Outbox::default(),
         }
@@ -122,6 +125,7 @@ impl Session {
             Input::OddFrame(oddity) => self.odd_frame(now, oddity),
             Input::Closed(ending) => self.closed(now, &ending),
             Input::Synced { id, page } => self.synced(now, id, page),
+            Input::RetryAfter { id, after } => self.retry_after(now, id, after),
             Input::SyncFailed { id, trouble } => self.sync_failed(now, id, trouble),
             Input::Refreshed(life) => self.refreshed(now, life),
             Input::RefreshFailed { refused } => self.refresh_failed(now, refused),
@@ -221,6 +225,13 @@ pub enum Input<'a> {
         id: u32,
         /// The page.
         page: &'a SyncPage<'a>,
+    },
+    /// The refusal of [`Action::Sync`] that comes next says when to ask again.
+    RetryAfter {
+        /// The `id` of the action.
+        id: u32,
+        /// From now.
+        after: Duration,
     },
     /// No page for [`Action::Sync`].
     SyncFailed {

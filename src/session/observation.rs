@@ -273,6 +273,8 @@ pub enum Oddity {
     BeforeHello,
     /// A second hello on one connection.
     SecondHello,
+    /// No frame: a sync was refused with a `Retry-After`.
+    RetryAfter,
 }
 
 /// Why a client stopped.

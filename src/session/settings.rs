@@ -43,6 +43,9 @@ pub(super) const PROBE_SPACING: Duration = Duration::from_secs(30);
 /// Two requests for the same page are at least this far apart when the first one made no progress (ours).
 pub(super) const EQUAL_REQUEST_SPACING: Duration = Duration::from_secs(1);
 
+/// A server that asks not to be asked for longer than this is asked all the same (ours).
+pub(super) const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
+
 /// Refused tokens in a row after which an identity stops (ours).
 pub(super) const TOKENS_REFUSED_MAX: u8 = 3;
 

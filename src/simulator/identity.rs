@@ -21,6 +21,8 @@ pub(super) struct Identity {
     refresh: u64,
     /// A refresh is under way: never two at once, a refresh token works once.
     pub(super) refreshing: bool,
+    /// Publishes in its name that were refused for its token, and are told of when it has another: ticket, first sent.
+    pub(super) refused: Vec<(u64, Option<Timestamp>)>,
 }
 
 impl Identity {
@@ -33,6 +35,7 @@ impl Identity {
             life,
             spoiled: false,
             refresh: u64::from(client) * 2 + 2,
+            refused: Vec::new(),
             refreshing: false,
         }
     }

@@ -222,10 +222,13 @@ impl World {
             },
             (Request::Publish { publication, sent }, Answer::Sent(reply)) => {
                 let written = !matches!(reply, SendReply::NotWritten);
-                if matches!(reply, SendReply::Unauthorized) {
-                    self.refresh(publication.publisher);
-                }
                 let sent = written.then_some(sent).or(publication.first_sent);
+                if matches!(reply, SendReply::Unauthorized) {
+                    // As the driver does: what is told of is repeated at once, and needs the new token.
+                    let refused = &mut self.identities[publication.publisher as usize].refused;
+                    refused.push((publication.ticket, sent));
+                    return self.refresh(publication.publisher);
+                }
                 self.conduct(Event::Published { ticket: publication.ticket, sent, reply });
             }
             (Request::Refresh { client }, Answer::Refreshed(result)) => self.refreshed(client, result),
@@ -246,6 +249,9 @@ impl World {
                 self.feed(client, Input::Refreshed(life));
             }
             Err(refused) => self.feed(client, Input::RefreshFailed { refused }),
+        }
+        for (ticket, sent) in std::mem::take(&mut self.identities[client as usize].refused) {
+            self.conduct(Event::Published { ticket, sent, reply: SendReply::Unauthorized });
         }
     }
 }

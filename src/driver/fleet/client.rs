@@ -342,7 +342,12 @@ impl Client {
         }
         match read_page(&answer, false) {
             Ok(page) => self.feed(Input::Synced { id, page: &page }, cx),
-            Err(trouble) => self.feed(Input::SyncFailed { id, trouble }, cx),
+            Err(trouble) => {
+                if let Some(after) = answer.retry_after() {
+                    self.feed(Input::RetryAfter { id, after }, cx);
+                }
+                self.feed(Input::SyncFailed { id, trouble }, cx);
+            }
         }
     }
 

@@ -18,6 +18,7 @@ enum Any {
     Closed(Ending),
     /// Offset from the id that is waited for, positions, cursor, more.
     Synced(u32, Vec<u64>, Option<u64>, bool),
+    RetryAfter(u32, u64),
     SyncFailed(u32, SyncTrouble),
     Refreshed(u64),
     RefreshFailed(bool),
@@ -41,6 +42,7 @@ fn any_input() -> impl Strategy<Value = Any> {
         3 => ending().prop_map(Any::Closed),
         8 => (stale(), proptest::collection::vec(0..400_u64, 0..4), cursor(), any::<bool>())
             .prop_map(|(stale, positions, cursor, more)| Any::Synced(stale, positions, cursor, more)),
+        1 => (stale(), prop_oneof![0..40_u64, Just(u64::MAX)]).prop_map(|(stale, secs)| Any::RetryAfter(stale, secs)),
         3 => (stale(), trouble()).prop_map(|(stale, trouble)| Any::SyncFailed(stale, trouble)),
         3 => prop_oneof![Just(0), Just(5), Just(3600)].prop_map(Any::Refreshed),
         1 => any::<bool>().prop_map(Any::RefreshFailed),
@@ -134,6 +136,10 @@ impl Bench {
                 let events = positions.into_iter().map(event).collect();
                 let page = SyncPage { events, malformed: stale, next_cursor, has_more };
                 self.say(Input::Synced { id: waited_for.wrapping_sub(stale), page: &page });
+            }
+            Any::RetryAfter(stale, secs) => {
+                let after = Duration::from_secs(secs);
+                self.say(Input::RetryAfter { id: waited_for.wrapping_sub(stale), after });
             }
             Any::SyncFailed(stale, trouble) => {
                 self.say(Input::SyncFailed { id: waited_for.wrapping_sub(stale), trouble });

@@ -48,6 +48,47 @@ fn a_delay_runs_from_the_failure() {
 }
 
 #[test]
+fn a_server_that_says_when_to_ask_again_is_not_asked_before() {
+    for (after, due) in [(0, 1.0), (1, 1.0), (7, 7.0), (u64::MAX, 300.0)] {
+        let mut bench = Bench::live(profile::Client { offline_after: HOUR, ..documented() });
+        bench.secs(20);
+        bench.reset();
+        bench.sync_fails(SyncTrouble::Network);
+        assert_eq!(bench.attempts(), [(20.0, ReconnectKind::Immediate)], "the second one waits for a second");
+        bench.secs(1);
+        bench.take();
+        // The next delay of the schedule is 2 s.
+        let (id, now) = (bench.sync_id(), bench.now);
+        bench.say(Input::RetryAfter { id, after: Duration::from_secs(after) });
+        bench.sync_fails(SyncTrouble::Refused(429));
+        bench.secs(400);
+        let due = now.as_secs_f64() + f64::max(due, 2.0);
+        assert_eq!(bench.attempts()[0], (due, ReconnectKind::BackedOff), "{after}");
+        let violations = bench
+            .observations()
+            .iter()
+            .any(|seen| matches!(seen, Observation::Attempt { violation: true, .. }));
+        assert!(!violations && bench.observations().contains(&Observation::Odd(Oddity::RetryAfter)));
+    }
+}
+
+#[test]
+fn when_to_ask_again_is_forgotten_once_it_has_been_kept_and_stale_answers_say_nothing() {
+    let mut bench = Bench::live(documented());
+    bench.secs(20);
+    bench.reset();
+    let id = bench.sync_id();
+    bench.say(Input::RetryAfter { id: id.wrapping_sub(1), after: HOUR });
+    bench.say(Input::RetryAfter { id, after: Duration::from_secs(9) });
+    bench.sync_fails(SyncTrouble::ServerError(503));
+    bench.secs(10);
+    bench.sync_fails(SyncTrouble::ServerError(503));
+    bench.secs(2);
+    let times: Vec<f64> = bench.attempts().iter().map(|attempt| attempt.0).collect();
+    assert_eq!(times, [20.0, 29.0, 32.0]);
+}
+
+#[test]
 fn a_first_attempt_that_fails_is_a_failure_like_any_other() {
     let mut bench = Bench::new(documented());
     bench.order(Order::Start);
