@@ -129,7 +129,7 @@ impl Endpoint {
     }
 
     /// Opens a connection with TCP_NODELAY, and TLS around it if the URL says so. Of several addresses each connection
-    /// begins with the next one; those that failed last time come last.
+    /// begins with the next one; those that failed last time, or did not answer as long as anybody waited, come last.
     ///
     /// # Errors
     ///
@@ -138,19 +138,19 @@ impl Endpoint {
         self.look_again().await;
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the target's host has not been looked up");
         for address in self.in_turn() {
+            // Whoever gives up waiting drops this future: then the address has not answered, and that is all that is known.
+            let mut trying = Trying { endpoint: self, address, failed: true };
             match self.route.connect(address, &self.host, self.port, self.tls).await {
                 Ok(transport) => {
+                    trying.failed = false;
                     self.bad.borrow_mut().retain(|bad| *bad != address);
                     return Ok(transport);
                 }
-                Err(error) if is_local(&error) => return Err(error),
-                Err(error) => {
-                    let mut bad = self.bad.borrow_mut();
-                    if !bad.contains(&address) {
-                        bad.push(address);
-                    }
-                    last = error;
+                Err(error) if is_local(&error) => {
+                    trying.failed = false;
+                    return Err(error);
                 }
+                Err(error) => last = error,
             }
         }
         Err(last)
@@ -207,6 +207,23 @@ impl Endpoint {
         !self.route.has_proxy()
             && !addresses.is_empty()
             && addresses.iter().all(|address| is_loopback(address.ip()))
+    }
+}
+
+/// A connection to one of the addresses is being opened.
+struct Trying<'e> {
+    endpoint: &'e Endpoint,
+    address: SocketAddr,
+    /// Unless it is said otherwise, it comes to nothing.
+    failed: bool,
+}
+
+impl Drop for Trying<'_> {
+    fn drop(&mut self) {
+        let mut bad = self.endpoint.bad.borrow_mut();
+        if self.failed && !bad.contains(&self.address) {
+            bad.push(self.address);
+        }
     }
 }
 
@@ -299,6 +316,25 @@ mod tests {
             assert!(message.contains(words), "{url}: {message}");
             assert!(!message.contains("secret"), "{message}");
         }
+    }
+
+    #[test]
+    fn an_address_that_nobody_waited_for_any_longer_comes_last() {
+        use futures::FutureExt as _;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let bind = || tokio::net::TcpListener::bind("127.0.0.1:0");
+            let (one, other) = (bind().await.expect("a port"), bind().await.expect("a port"));
+            let (silent, good) = (one.local_addr().expect("bound"), other.local_addr().expect("bound"));
+            let endpoint = Endpoint::parse("http://chat.example.com").expect("a good URL");
+            *endpoint.addresses.borrow_mut() = Rc::from([silent, good]);
+            // As a deadline would: dropped before there is an answer.
+            assert!(endpoint.connect().now_or_never().is_none());
+            assert_eq!(*endpoint.bad.borrow(), [silent]);
+            assert_eq!([(); 3].map(|()| endpoint.in_turn()[0]), [good; 3]);
+            assert!(endpoint.connect().await.is_ok());
+            assert_eq!(*endpoint.bad.borrow(), [silent], "it has not answered since");
+        });
     }
 
     #[test]
