@@ -527,7 +527,7 @@ impl Collector {
         }
         let mut server = self.servers.collected();
         server.log = self.log.as_ref().map(LogReader::collected);
-        server.fanout_failed = server.log.as_ref().map(collected::ServerLog::fanout_failed_total);
+        server.fanout_failed = server.log.as_ref().and_then(collected::ServerLog::fanout_failed_total);
         if self.pods.refused > 0 {
             harness.refused.insert("served_by_told_apart", self.pods.refused);
         }

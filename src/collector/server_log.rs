@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::collected::ServerLog;
 use crate::session::{Cause, Observation};
@@ -107,9 +108,10 @@ impl Line<'_> {
 
     fn pod(&self) -> Option<Box<str>> {
         let pods = [&self.server_name, &self.pod, &self.host, &self.hostname];
-        Some(match pods.into_iter().flatten().next()? {
-            Pod::Number(number) => format!("pod-{number}").into(),
-            Pod::Name(name) => cut(name).into(),
+        pods.into_iter().flatten().find_map(|pod| match pod {
+            Pod::Number(number) => Some(format!("pod-{number}").into()),
+            Pod::Name(name) => Some(cut(name).into()),
+            Pod::Other(_) => None,
         })
     }
 }
@@ -120,6 +122,8 @@ enum Pod<'a> {
     Number(u64),
     #[serde(borrow)]
     Name(Cow<'a, str>),
+    /// An object, as some log formats have it: no name, and no reason not to read the line.
+    Other(IgnoredAny),
 }
 
 impl LogReader {
@@ -336,7 +340,7 @@ mod tests {
         let line = |keys: &str| format!("{{\"event\":\"ws.fanout_failed\"{keys}}}\n");
         let text = line(",\"server_name\":\"pod-3\",\"session_id\":\"s1\"")
             + &line(",\"hostname\":\"pod-3\"")
-            + &line(",\"session_id\":\"x\"");
+            + &line(",\"session_id\":\"x\",\"host\":{\"name\":\"pod-3\"}");
         let words = log.read(NOW, &piece(&text), false);
         assert_eq!(words.len(), 1);
         assert_eq!(
@@ -345,7 +349,7 @@ mod tests {
         );
         let counts = log.collected();
         assert_eq!((counts.fanout_failed["pod-3"], counts.fanout_failed["unknown"]), (2, 1));
-        assert_eq!(counts.fanout_failed_total(), 3);
+        assert_eq!((counts.fanout_failed_total(), counts.not_understood), (Some(3), 0));
     }
 
     #[test]
@@ -356,12 +360,20 @@ mod tests {
         log.read(NOW, &LogPiece { lines: text, too_long: 2, last: false }, false);
         let counts = log.collected();
         assert_eq!((counts.lines, counts.not_understood, counts.other, counts.connects), (9, 6, 1, 1));
+        assert_eq!(counts.fanout_failed_total(), Some(0), "it speaks of streams, and of none that failed");
         assert_eq!(counts.disconnects["none"]["unknown"], 1);
         for n in 0..300 {
             log.read(NOW, &piece(&gone("x", &format!("reason {n}"))), false);
         }
         assert_eq!(log.collected().disconnects.len(), NAMES_MAX + 1);
         assert_eq!(log.collected().disconnects["other"]["unknown"], 101);
+    }
+
+    #[test]
+    fn a_log_that_never_speaks_of_streams_does_not_say_that_nothing_failed() {
+        let mut log = LogReader::new(1);
+        log.read(NOW, &piece("INFO started\n{\"event\":\"http.request\"}\n"), false);
+        assert_eq!(log.collected().fanout_failed_total(), None);
     }
 
     #[test]

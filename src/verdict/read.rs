@@ -32,6 +32,9 @@ pub(super) fn read(
         Subject::Acknowledged => acknowledged(profile, collected, limit.unit),
         Subject::Server("fanout_failed") => match collected.server.fanout_failed {
             Some(lines) => Ok(Reading::sure(lines as f64)),
+            None if collected.server.log.is_some() => {
+                Err(unknown("no line of the server's log is about streams"))
+            }
             None => Err(unknown("no server log was seen")),
         },
         Subject::Server("connections_unstable") => match collected.server.connections_unstable {

@@ -82,9 +82,10 @@ pub struct ServerLog {
 }
 
 impl ServerLog {
-    /// `ws.fanout_failed` of all pods.
-    pub fn fanout_failed_total(&self) -> u64 {
-        self.fanout_failed.values().sum()
+    /// `ws.fanout_failed` of all pods; `None`: no line is about streams at all, and this may not be the log that has them.
+    pub fn fanout_failed_total(&self) -> Option<u64> {
+        let speaks = self.connects > 0 || !self.disconnects.is_empty() || !self.fanout_failed.is_empty();
+        speaks.then(|| self.fanout_failed.values().sum())
     }
 }
 
