@@ -107,6 +107,23 @@ fn a_mistyped_row_of_the_selftest_gets_the_one_that_was_meant() {
 }
 
 #[test]
+fn a_selftest_on_a_machine_that_is_too_small_says_so_and_blames_no_row() {
+    let scratch = tempfile::tempdir().expect("a place");
+    let line = format!("ulimit -n 128; exec {} selftest clean --keep .", env!("CARGO_BIN_EXE_wavesoak"));
+    let output = std::process::Command::new("/bin/sh")
+        .args(["-c", &line])
+        .current_dir(scratch.path())
+        .output()
+        .expect("a shell");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        output.stdout.is_empty() && said.contains("RLIMIT_NOFILE") && !said.contains("NOT EXACT"),
+        "{said}"
+    );
+}
+
+#[test]
 fn wrong_profiles_say_what_is_wrong_where() {
     let place = tempfile::tempdir().expect("a place");
     for (toml, words) in [

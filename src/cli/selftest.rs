@@ -15,6 +15,7 @@ use thiserror::Error;
 use super::exit::{Exit, Failure};
 use super::output;
 use super::run::Format;
+use crate::report::run::RunError;
 use crate::selftest::sockets::{Play, Played, play};
 use crate::selftest::{Line, Matrix, Row, rows};
 
@@ -55,7 +56,7 @@ Examples:
 Exit codes:
     0  every row is exact, and the clean runs report nothing
     1  a row is not exact: believe no number of this build
-    2  wrong usage, or the matrix cannot be written
+    2  wrong usage, a machine that is too small, or the matrix cannot be written
     4  rows are not exact, and in each of them the harness itself was the bottleneck of the run
   130  interrupted";
 
@@ -91,7 +92,11 @@ pub(super) fn run(args: &SelftestArgs) -> Result<Exit, Failure> {
 
     let begun = Instant::now();
     let how = Play { exe, out, jobs: args.jobs.into() };
-    let Some(lines) = played(&chosen, &how) else { return Ok(Exit::Interrupted) };
+    let lines = played(&chosen, &how).map_err(|error| match error {
+        RunError::Preflight(source) => Failure::usage(source),
+        RunError::Internal(source) => Failure::internal(source),
+        RunError::Interrupted => Failure::interrupted(),
+    })?;
     let matrix = Matrix::new(lines);
     let json = json(&matrix).map_err(Failure::internal)?;
     if whole {
@@ -120,19 +125,19 @@ fn chosen(names: &[String]) -> Vec<&'static Row> {
     rows().iter().filter(wanted).collect()
 }
 
-/// `None`: interrupted.
-fn played(rows: &[&Row], how: &Play) -> Option<Vec<Line>> {
+/// What became of each row, unless something ended them all.
+fn played(rows: &[&Row], how: &Play) -> Result<Vec<Line>, RunError> {
     let mut lines: Vec<Option<Line>> = vec![None; rows.len()];
     let mut done = 0;
-    let whole = play(rows, how, |Played { index, line, directory }| {
+    play(rows, how, |Played { index, line, directory }| {
         done += 1;
         let state = if line.exact { "exact" } else { "NOT EXACT" };
         let place =
             directory.filter(|_| !line.exact).map_or_else(String::new, |at| format!(" {}", at.display()));
         output::talk(format_args!("[{done}/{}] {}: {state}{place}", rows.len(), line.name));
         lines[index] = Some(line);
-    });
-    whole.then(|| lines.into_iter().flatten().collect())
+    })?;
+    Ok(lines.into_iter().flatten().collect())
 }
 
 fn list() -> String {

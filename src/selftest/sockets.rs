@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 
 use serde::Deserialize;
@@ -38,23 +38,27 @@ pub struct Played {
     pub directory: Option<PathBuf>,
 }
 
-/// Plays these rows and hands each to `tell` as it ends, on the calling thread. Whether all were played: a person who
-/// interrupts ends the runs that go on and keeps the others from beginning.
-pub fn play(rows: &[&Row], how: &Play, mut tell: impl FnMut(Played)) -> bool {
-    let (next, interrupted) = (AtomicUsize::new(0), AtomicBool::new(false));
+/// Plays these rows and hands each to `tell` as it ends, on the calling thread. A person who interrupts ends the runs that
+/// go on and keeps the others from beginning; so does a run that this machine has no room for.
+///
+/// # Errors
+///
+/// [`RunError::Interrupted`], or the first [`RunError::Preflight`]: no row that was not played says anything about the build.
+pub fn play(rows: &[&Row], how: &Play, mut tell: impl FnMut(Played)) -> Result<(), RunError> {
+    let (next, ended) = (AtomicUsize::new(0), Mutex::new(None));
     let (sender, played) = mpsc::channel();
     thread::scope(|scope| {
         for _ in 0..how.jobs.clamp(1, rows.len().max(1)) {
-            let (sender, next, interrupted) = (sender.clone(), &next, &interrupted);
+            let (sender, next, ended) = (sender.clone(), &next, &ended);
             scope.spawn(move || {
-                while !interrupted.load(Ordering::Relaxed) {
+                while held(ended).is_none() {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(row) = rows.get(index) else { break };
                     match one(row, how) {
-                        Some((line, directory)) => {
+                        Ok((line, directory)) => {
                             let _ = sender.send(Played { index, line, directory });
                         }
-                        None => interrupted.store(true, Ordering::Relaxed),
+                        Err(error) => drop(held(ended).get_or_insert(error)),
                     }
                 }
             });
@@ -64,14 +68,19 @@ pub fn play(rows: &[&Row], how: &Play, mut tell: impl FnMut(Played)) -> bool {
             tell(played);
         }
     });
-    !interrupted.load(Ordering::Relaxed)
+    held(&ended).take().map_or(Ok(()), Err)
 }
 
-/// `None`: interrupted.
-fn one(row: &Row, how: &Play) -> Option<(Line, Option<PathBuf>)> {
+/// Why no further row is played. A thread that panicked has left nothing half done in it.
+fn held(ended: &Mutex<Option<RunError>>) -> MutexGuard<'_, Option<RunError>> {
+    ended.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The error ends them all.
+fn one(row: &Row, how: &Play) -> Result<(Line, Option<PathBuf>), RunError> {
     let profile = match row.profile() {
         Ok(profile) => profile,
-        Err(error) => return Some((Line::broken(row, error.to_string()), None)),
+        Err(error) => return Ok((Line::broken(row, error.to_string()), None)),
     };
     let options = RunOptions {
         out: how.out.clone(),
@@ -82,13 +91,13 @@ fn one(row: &Row, how: &Play) -> Option<(Line, Option<PathBuf>)> {
         profile_toml: profile.to_toml(),
     };
     match coordinator::run(Arc::new(profile), &options, &mut Unwatched) {
-        Ok(outcome) if outcome.interrupted => None,
-        Err(RunError::Interrupted) => None,
+        Ok(outcome) if outcome.interrupted => Err(RunError::Interrupted),
+        Err(error @ (RunError::Interrupted | RunError::Preflight(_))) => Err(error),
         Ok(outcome) => {
             let directory = outcome.directory.clone();
-            Some((judged(row, outcome), Some(directory)))
+            Ok((judged(row, outcome), Some(directory)))
         }
-        Err(error) => Some((Line::broken(row, error.told()), None)),
+        Err(error) => Ok((Line::broken(row, error.told()), None)),
     }
 }
 
