@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use jsonwebtoken::{EncodingKey, Header};
-use serde::Serialize;
 use uuid::Uuid;
 
 use crate::plan::Population;
 use crate::secret::Secret;
 use crate::time::Timestamp;
+use crate::wire::{Claims, REFRESH_LIFE, TokenType};
 
 /// Signs tokens for the identities of one run.
 pub struct Minter {
@@ -34,44 +34,34 @@ impl Minter {
 
     /// The access token of this identity, issued at this moment; the same arguments give the same token.
     pub fn access(&self, client: u32, issued: Timestamp) -> Secret {
-        self.sign(client, issued, self.unix(issued) + self.lifetime.as_secs(), "access")
+        self.sign(client, issued, self.unix(issued) + self.lifetime.as_secs(), TokenType::Access)
     }
 
     /// The refresh token issued at the same moment; it lives for 30 days.
     pub fn refresh(&self, client: u32, issued: Timestamp) -> Secret {
-        self.sign(client, issued, self.unix(issued) + 30 * 24 * 3600, "refresh")
+        self.sign(client, issued, self.unix(issued) + REFRESH_LIFE.as_secs(), TokenType::Refresh)
     }
 
     /// An access token that has been expired for a minute.
     pub fn expired(&self, client: u32, now: Timestamp) -> Secret {
-        self.sign(client, now, self.unix(now).saturating_sub(60), "access")
+        self.sign(client, now, self.unix(now).saturating_sub(60), TokenType::Access)
     }
 
     fn unix(&self, at: Timestamp) -> u64 {
         self.epoch + at.as_nanos() / 1_000_000_000
     }
 
-    fn sign(&self, client: u32, issued: Timestamp, expires: u64, kind: &'static str) -> Secret {
-        let name = format!("{client}/{}/{expires}/{kind}", issued.as_nanos());
+    fn sign(&self, client: u32, issued: Timestamp, expires: u64, kind: TokenType) -> Secret {
+        let name = format!("{client}/{}/{expires}/{kind:?}", issued.as_nanos());
         let claims = Claims {
-            sub: self.population.username(client),
-            tenant_id: self.population.tenant_name(self.population.tenant_of(client)),
+            sub: self.population.username(client).into(),
+            tenant_id: self.population.tenant_name(self.population.tenant_of(client)).into(),
             iat: self.unix(issued).min(expires),
             exp: expires,
-            jti: Uuid::new_v5(&self.run, name.as_bytes()),
+            jti: Uuid::new_v5(&self.run, name.as_bytes()).to_string().into(),
             typ: kind,
         };
         let token = jsonwebtoken::encode(&Header::default(), &claims, &self.key);
         Secret::new(token.expect("HS256 signs any claims that are plain JSON"))
     }
-}
-
-#[derive(Serialize)]
-struct Claims {
-    sub: String,
-    tenant_id: String,
-    iat: u64,
-    exp: u64,
-    jti: Uuid,
-    typ: &'static str,
 }

@@ -5,12 +5,11 @@
 use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::secret::Secret;
 use crate::time::Timestamp;
-use crate::wire::id_hash;
+use crate::wire::{Claims, REFRESH_LIFE, TokenType, id_hash};
 
 use super::caller::{Caller, TokenTrouble};
 
@@ -132,29 +131,6 @@ impl Signer {
         )
     }
 }
-
-/// What a token is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum TokenType {
-    /// REST and stream.
-    Access,
-    /// Rotation.
-    Refresh,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Claims {
-    sub: Box<str>,
-    tenant_id: Box<str>,
-    iat: u64,
-    exp: u64,
-    jti: Box<str>,
-    typ: TokenType,
-}
-
-/// Ours: the life of a refresh token is not documented.
-pub(super) const REFRESH_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 fn sign(key: &EncodingKey, claims: &Claims) -> Secret {
     let token = encode(&Header::new(Algorithm::HS256), claims, key);

@@ -2,6 +2,7 @@
 //!
 //! Everything a server sends is untrusted: nothing here panics or allocates beyond the text it is given.
 
+pub mod claims;
 pub mod frame;
 mod lenient;
 pub mod publish;
@@ -9,6 +10,7 @@ pub mod reply;
 pub mod stamp;
 pub mod sync;
 
+pub use claims::{Claims, REFRESH_LIFE, TokenType};
 pub use frame::{EventFrame, Frame, HelloFrame};
 pub use publish::{CONTENT_MIN, PONG, send_body};
 pub use reply::{Created, ID_MAX, Registered, ReplyError, TokenReply, error_code, is_wrapped, room_id};

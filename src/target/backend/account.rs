@@ -5,6 +5,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::time::Timestamp;
+use crate::wire::REFRESH_LIFE;
 
 use super::super::caller::Caller;
 use super::super::error::ApiError;
@@ -101,9 +102,6 @@ impl Backend {
 /// Used refresh tokens that are remembered for one identity (ours): two places that refresh one identity in
 /// turn are caught, and nothing grows with the length of a run.
 const USED_REFRESH_KEPT: usize = 32;
-
-/// Ours: the life of a refresh token is not documented.
-const REFRESH_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 #[cfg(test)]
 mod tests {

@@ -19,12 +19,12 @@ use super::super::caller::Caller;
 use super::super::error::ApiError;
 use super::super::event::Content;
 use super::super::page::{Direction, HistoryQuery, SyncQuery, SyncReply};
-use super::super::token::TokenType;
 use super::auth;
 use super::reply::{self, Reply};
 use super::route::{Endpoint, Route};
 use super::shared::Shared;
 use crate::time::Timestamp;
+use crate::wire::TokenType;
 
 /// Answers everything but the stream.
 ///

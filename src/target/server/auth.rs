@@ -8,7 +8,8 @@ use http::header::AUTHORIZATION;
 
 use super::super::caller::{Caller, TokenTrouble};
 use super::super::error::ApiError;
-use super::super::token::{Signer, TokenType};
+use super::super::token::Signer;
+use crate::wire::TokenType;
 
 /// Access tokens whose signature has been checked.
 #[derive(Default)]
