@@ -20,6 +20,8 @@ pub struct Ear {
     stream: Option<Stream>,
     buffer: Vec<u8>,
     heard: VecDeque<(Timestamp, Heard)>,
+    /// Which pod answered it, as a header or a cookie of its answer says; `None`: the profile names none of either.
+    pub pod: Option<Box<str>>,
     /// When the upgrade was answered.
     pub opened: Timestamp,
     /// When bytes last came.
@@ -85,6 +87,7 @@ impl Ear {
             stream: Some(stream),
             buffer: Vec::new(),
             heard: VecDeque::new(),
+            pod: None,
             opened: now,
             last_in: now,
             last_out: now,

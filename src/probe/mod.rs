@@ -29,6 +29,7 @@ mod judgement;
 mod lifetimes;
 mod met;
 mod report;
+mod visit;
 
 pub use check::Check;
 pub use course::{ProbeError, ProbeOptions, probe};

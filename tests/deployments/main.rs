@@ -7,12 +7,14 @@
 
 mod balancer;
 mod certificate;
+mod far;
 mod half_open;
 mod identities;
 mod observe;
 mod pods;
 mod polls;
 mod probe;
+mod probe_interrupted;
 mod rooms;
 mod runs;
 mod served;

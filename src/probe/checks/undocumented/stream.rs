@@ -74,11 +74,7 @@ pub(super) async fn observe(path: &Rc<Path>, judgement: &mut Judgement) {
         judgement.observed(Observation::new("other-frames", kinds.join(", ")));
     }
     judgement.observed(goodbye(path, ear).await);
-    if let Ok(side) = side
-        && let Err(why) = put_away(path, client, &side).await
-    {
-        judgement.saw(format!("the room {side}, made for this, could not be archived: {why}"));
-    }
+    path.archive_side_rooms().await;
 }
 
 /// A second room; the id of it.
@@ -91,6 +87,7 @@ async fn make_side(path: &Rc<Path>, client: u32, members: &[u32]) -> Result<Box<
         return Err(format!("a second room was answered {}", answer.status));
     }
     let room = room_id(&answer.body).map_err(|error| error.to_string())?;
+    path.made_side_room(client, room.clone());
     for &member in members.iter().filter(|&&member| member != client) {
         let way = api::join(&room);
         let answer = path.ask(member, Call::post(&way, "{}"), api::ANSWER_BYTES).await;
@@ -100,13 +97,6 @@ async fn make_side(path: &Rc<Path>, client: u32, members: &[u32]) -> Result<Box<
         }
     }
     Ok(room)
-}
-
-async fn put_away(path: &Rc<Path>, client: u32, room: &str) -> Result<(), String> {
-    let way = api::archive(room);
-    let answer = path.ask(client, Call::post(&way, "{}"), api::ANSWER_BYTES).await;
-    let answer = answer.map_err(|trouble| trouble_words(&trouble))?;
-    if answer.is_success() { Ok(()) } else { Err(format!("answered {}", answer.status)) }
 }
 
 /// All members at once, each in both rooms in turn.
