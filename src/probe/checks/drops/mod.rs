@@ -4,95 +4,35 @@
 //! never a stream that pings; for its age, always after the same time since the upgrade, pings or not. Drops within
 //! seconds of the upgrade while other streams live are the page's "routed to a pod that doesn't have the session".
 
-use std::collections::BTreeMap;
+mod connecting;
+mod told;
+
 use std::time::Duration;
 
+use super::pings;
 use crate::probe::judgement::{Finding, Judgement};
 use crate::probe::lifetimes::Cluster;
 use crate::probe::report::secs;
-use crate::probe::tape::{Tape, ending_words};
+use crate::probe::tape::Tape;
 use crate::probe::vigil::Vigil;
 use crate::time::Timestamp;
 use crate::wire::{CLOSE_ABORTED, CLOSE_INVALID_TOKEN};
 
-/// The page's advice, with the lines that follow it.
-const IDLE_REMEDY: &str = "\
-Proxy or load balancer has too low an idle timeout. ScaiWave pings every 30s: increase the LB / nginx proxy_read_timeout \
-past 60s (75–90s recommended), at every hop on the way.
-nginx:   proxy_read_timeout 90s;   (in the location of /v1/stream; proxy_send_timeout likewise)
-HAProxy: timeout tunnel 90s        (in defaults or the backend; it replaces timeout client and server after the upgrade)";
-
-const AGE_REMEDY: &str = "\
-Something on the way ends connections at an age, busy or not: look for a maximum connection duration (a gateway's or CDN's \
-request timeout, a mesh's max_connection_duration, a load balancer's backend timeout, a pod that recycles its workers) and \
-exempt /v1/stream from it, or raise it. The client's reconnect (immediately, then /v1/sync?since=) bridges each drop.";
-
-const STICKY_REMEDY: &str = "\
-Sticky sessions not configured: some LBs round-robin upgrade requests, and the WS gets routed to a pod that doesn't have \
-the session. Configure sticky for /v1/sync and /v1/stream alike.
-nginx:   hash on a key that both carry (hash $arg_token does not: sync has none), sticky cookie, or ip_hash
-HAProxy: cookie POD insert indirect nocache   (and a cookie on every server line)";
-
-const NETWORK_REMEDY: &str = "\
-Network conditions (mobile network, VPN): less fixable; the client should auto-reconnect and bridge via /v1/sync. If this \
-machine's own network is sound, look at the health checks and restarts of balancer and pods.";
-
 /// What the ends of streams say.
 pub(super) fn judge(vigil: &Vigil) -> Judgement {
     let mut judgement = Judgement::default();
-    let streams = vigil.tapes().count();
-    if streams == 0 {
-        nothing_opened(vigil, &mut judgement);
+    if vigil.tapes().next().is_none() {
+        connecting::judge_nothing_opened(vigil, &mut judgement);
         return judgement;
     }
     let drops = Drops::of(vigil);
-    let refused: usize = vigil.watches.iter().map(|watch| watch.refused.len()).sum();
     if drops.all.is_empty() {
-        judgement.saw(format!(
-            "{streams} streams were held for up to {} and none dropped",
-            secs(drops.longest(|_| true))
-        ));
+        drops.judge_none(vigil, &mut judgement);
     } else {
         judgement.found(drops.finding(vigil).because(drops.by_ending()));
     }
-    if refused > 0 {
-        let mut finding = Finding::new(
-            "connects-fail",
-            "some attempts to connect fail",
-            "See which hop answers: a balancer that finds no healthy pod says 502 or 503, one that does not pass the upgrade \
-             on says 400 or 426, a pod under load times out.",
-        )
-        .with("failed", refused as f64);
-        for (why, count) in reasons(vigil) {
-            finding = finding.because(format!("{count} times: {why}"));
-        }
-        // A token that is refused is another line of the page.
-        if !reasons(vigil).keys().all(|why| why.contains("HTTP 401")) {
-            judgement.found(finding);
-        }
-    }
+    connecting::judge(vigil, &mut judgement);
     judgement
-}
-
-fn nothing_opened(vigil: &Vigil, judgement: &mut Judgement) {
-    let mut finding = Finding::new(
-        "no-stream",
-        "no stream can be opened at all",
-        "The balancer must pass the upgrade on. nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; \
-         proxy_set_header Connection \"upgrade\"; HAProxy does so by itself in mode http.",
-    );
-    for (why, count) in reasons(vigil) {
-        finding = finding.because(format!("{count} attempts: {why}"));
-    }
-    judgement.found(finding);
-}
-
-fn reasons(vigil: &Vigil) -> BTreeMap<&str, usize> {
-    let mut reasons = BTreeMap::new();
-    for (_, why) in vigil.watches.iter().flat_map(|watch| &watch.refused) {
-        *reasons.entry(why.as_str()).or_insert(0) += 1;
-    }
-    reasons
 }
 
 /// A stream, and whether its listener pings.
@@ -121,6 +61,36 @@ impl<'a> Drops<'a> {
         };
         let all = streams.iter().filter(dropped).copied().collect();
         Self { streams, all }
+    }
+
+    /// Nothing dropped. What nobody was silent for long enough to meet has not been looked for.
+    fn judge_none(&self, vigil: &Vigil, judgement: &mut Judgement) {
+        judgement.saw(format!(
+            "{} streams were held for up to {} and none dropped",
+            self.streams.len(),
+            secs(self.longest(|_| true))
+        ));
+        let quiet = self.streams.iter().filter(|stream| !stream.pings);
+        let survived = quiet.map(|stream| stream.tape.longest_silence.max(stream.tape.idle())).max();
+        let survived = survived.unwrap_or_default();
+        let interval = pings::interval(vigil);
+        // A silence that a ping ends is as long as any that clients meet.
+        if survived >= interval.map_or(UNPINGED_ENOUGH, |interval| interval.mul_f64(0.8)) {
+            return;
+        }
+        judgement.unclear(match interval {
+            Some(interval) => format!(
+                "no stream was silent for more than {}, because frames came all the time: an idle timeout between that and the \
+                 server's ping interval of {} shows only with identities of a tenant that is quiet meanwhile",
+                secs(survived),
+                secs(interval)
+            ),
+            None => format!(
+                "no stream was silent for more than {}, and no ping of the server came: an idle timeout above that would not \
+                 have shown; listen for 95 s (--listen 95s)",
+                secs(survived)
+            ),
+        });
     }
 
     fn longest(&self, whose: impl Fn(&Stream<'_>) -> bool) -> Duration {
@@ -163,25 +133,31 @@ impl<'a> Drops<'a> {
         {
             return self.not_sticky(&early, vigil);
         }
-        self.together().unwrap_or_else(|| self.unstable())
+        self.together()
+            .unwrap_or_else(|| if self.all.len() < RULE_MIN { self.few() } else { self.unstable() })
     }
 
-    /// No pinging stream was cut by then, and one lived on for long enough to have been. No stream that was cut had been
-    /// silent for longer before; others may have been (another way, another rule) if the cuts were no single event.
+    /// Pinging streams lived on for long enough to have been cut, and none was, or (on a path that also drops by chance)
+    /// fewer than lived on, while every quiet one was cut. No stream that was cut had been silent for longer before; others
+    /// may have been (another way, another rule) if the cuts were no single event.
     fn spares_pinging(&self, idle: &Cluster) -> bool {
         let mut ages: Vec<Duration> =
             self.all.iter().filter(|drop| !drop.pings).map(|drop| drop.tape.age()).collect();
         ages.sort_unstable();
         let long = ages.get(ages.len() / 2).copied().unwrap_or(idle.at).max(idle.at) + MARGIN;
-        let outlived = self.longest(|stream| stream.pings) > long;
+        let outlived = self.streams.iter().filter(|stream| stream.pings && stream.tape.age() > long).count();
         let early = self.all.iter().filter(|drop| drop.pings && drop.tape.age() <= long).count();
-        let disproved = self.all.iter().any(|drop| !drop.pings && drop.tape.longest_silence > idle.at);
-        outlived && early == 0 && !disproved && (self.more_silent(idle) == 0 || self.moment().is_none())
+        let longer = longer_than(idle);
+        let disproved = self.all.iter().any(|drop| !drop.pings && drop.tape.longest_silence > longer);
+        let spared = self.more_silent(idle);
+        let by_chance = early < outlived && spared == 0;
+        outlived > 0 && (early == 0 || by_chance) && !disproved && (spared == 0 || self.moment().is_none())
     }
 
     /// Quiet streams that were silent for longer than that, and then went on.
     fn more_silent(&self, idle: &Cluster) -> usize {
-        self.streams.iter().filter(|stream| !stream.pings && stream.tape.longest_silence > idle.at).count()
+        let longer = longer_than(idle);
+        self.streams.iter().filter(|stream| !stream.pings && stream.tape.longest_silence > longer).count()
     }
 
     /// The moment at which most drops came, if there is one.
@@ -197,144 +173,9 @@ impl<'a> Drops<'a> {
         moment.is_some_and(|moment| ages.is_none_or(|ages| moment.spread < ages.spread))
     }
 
-    fn idle_timeout(&self, idle: &Cluster, vigil: &Vigil) -> Finding {
-        let at = idle.at.as_secs_f64();
-        let symptom = format!("something on the way cuts a stream on which nothing passed for {at:.1} s");
-        let mut finding = Finding::new("idle-timeout", symptom, IDLE_REMEDY);
-        let spared = self.more_silent(idle);
-        if spared > 0 {
-            finding = finding.because(format!(
-                "{spared} quiet streams were silent for longer: not every way has that timeout"
-            ));
-        }
-        finding
-        .with("timeout_s", at)
-        .because(format!(
-            "{} of {} drops of quiet streams came {} after the last byte either way (all within {})",
-            idle.count,
-            idle.of,
-            secs(idle.at),
-            secs(idle.spread)
-        ))
-        .because(format!(
-            "streams that ping every {} lived for up to {}: the cluster moves with traffic, so it is an idle timeout and no \
-             maximum age",
-            secs(vigil.own_ping_interval),
-            secs(self.longest(|stream| stream.pings))
-        ))
-        .because(if self.all.iter().all(|drop| drop.tape.all_pings().is_empty()) {
-            "no ping of the server came before any of the drops: the timeout is below its ping interval".to_owned()
-        } else {
-            "pings of the server came on some of the dropped streams, and did not keep them".to_owned()
-        })
-    }
-
-    fn maximum_age(&self, quiet: &Cluster, pinging: &Cluster, vigil: &Vigil) -> Finding {
-        let at = quiet.at.as_secs_f64();
-        let same = format!(
-            "{} of {} drops of quiet streams and {} of {} of pinging ones came {} after the upgrade",
-            quiet.count,
-            quiet.of,
-            pinging.count,
-            pinging.of,
-            secs(quiet.at)
-        );
-        Finding::new(
-            "maximum-age",
-            format!("something on the way ends every stream {at:.1} s after its upgrade, busy or not"),
-            AGE_REMEDY,
-        )
-        .with("age_s", at)
-        .because(same)
-        .because(format!(
-            "a ping every {} does not help: the cluster does not move with traffic",
-            secs(vigil.own_ping_interval)
-        ))
-    }
-
-    /// Every stream ends within seconds: where requests and upgrades take turns over the pods, none ever meets its session.
-    fn none_lives(&self, quiet: &Cluster) -> Finding {
-        let (lost, of) = (self.all.len(), self.streams.len());
-        let remedy =
-            format!("{STICKY_REMEDY}\nIf one client straight on one pod drops as well: {AGE_REMEDY}");
-        Finding::new("no-stickiness", "every upgrade succeeds, and every stream drops within seconds", remedy)
-            .with("share_lost", lost as f64 / of.max(1) as f64)
-            .with("age_s", quiet.at.as_secs_f64())
-            .because(format!(
-                "{lost} of {of} upgrades were dropped, {} after succeeding, busy or not",
-                secs(quiet.at)
-            ))
-            .because("each upgrade came right after a sync of the same identity, with its cookies")
-    }
-
     /// Drops within a few seconds of the upgrade.
     fn early(&self, vigil: &Vigil) -> Vec<Stream<'a>> {
         self.all.iter().filter(|drop| drop.tape.age() <= few(vigil)).copied().collect()
-    }
-
-    fn not_sticky(&self, early: &[Stream<'_>], vigil: &Vigil) -> Finding {
-        let (lost, of) = (early.len(), self.streams.len());
-        let mut by_pod: BTreeMap<&str, usize> = BTreeMap::new();
-        early.iter().for_each(|drop| *by_pod.entry(drop.tape.server()).or_insert(0) += 1);
-        let pods: Vec<String> = by_pod.iter().map(|(pod, count)| format!("{count} on {pod}")).collect();
-        let latest = early.iter().map(|drop| drop.tape.age()).max().unwrap_or_default();
-        Finding::new("no-stickiness", "upgrades reach pods that do not have the session", STICKY_REMEDY)
-            .with("share_lost", lost as f64 / of.max(1) as f64)
-            .because(format!("{lost} of {of} upgrades were dropped within {} of succeeding", secs(latest)))
-            .because(format!("others live on, up to {}, quiet or not", secs(self.longest(|_| true))))
-            .because(format!("dropped: {}", pods.join(", ")))
-            .because(format!(
-                "each upgrade came right after a sync of the same identity, with its cookies; within {} counts as seconds",
-                secs(few(vigil))
-            ))
-    }
-
-    /// At one moment of the wall clock, whatever their ages: somebody was restarted.
-    fn together(&self) -> Option<Finding> {
-        let cluster = self.moment()?;
-        let mut pods: Vec<&str> = self.all.iter().map(|drop| drop.tape.server()).collect();
-        pods.sort_unstable();
-        pods.dedup();
-        let finding = Finding::new(
-            "dropped-together",
-            "streams drop at one moment, whatever their age",
-            "A pod or the balancer was restarted or reloaded, or lost its way to the other: see its log at that time. \
-             Streams that are opened later live on.",
-        );
-        Some(
-            finding
-                .because(format!(
-                    "{} of {} drops within {} of each other; streams of {}",
-                    cluster.count,
-                    cluster.of,
-                    secs(cluster.spread),
-                    pods.join(", ")
-                ))
-                .because(format!("the longest stream lived for {}", secs(self.longest(|_| true)))),
-        )
-    }
-
-    fn unstable(&self) -> Finding {
-        let ages = self.all.iter().map(|drop| drop.tape.age());
-        let (least, most) = (ages.clone().min().unwrap_or_default(), ages.max().unwrap_or_default());
-        Finding::new("unstable-network", "streams drop without a rule", NETWORK_REMEDY)
-            .with("drops", self.all.len() as f64)
-            .because(format!(
-                "{} drops of {} streams, after {} to {}: no cluster, neither by age nor by idle time",
-                self.all.len(),
-                self.streams.len(),
-                secs(least),
-                secs(most)
-            ))
-    }
-
-    fn by_ending(&self) -> String {
-        let mut by: BTreeMap<String, usize> = BTreeMap::new();
-        for (_, ending) in self.all.iter().filter_map(|drop| drop.tape.end.as_ref()) {
-            *by.entry(ending_words(ending)).or_insert(0) += 1;
-        }
-        let parts: Vec<String> = by.iter().map(|(words, count)| format!("{count} by {words}")).collect();
-        format!("{} drops of {} streams: {}", self.all.len(), self.streams.len(), parts.join(", "))
     }
 }
 
@@ -345,6 +186,17 @@ fn few(vigil: &Vigil) -> Duration {
 
 /// Fewer early drops are an accident.
 const EARLY_MIN: usize = 2;
+
+/// Fewer drops can have no cluster.
+const RULE_MIN: usize = 3;
+
+/// Silence on a stream that the server did not ping: the page's "60+ seconds".
+const UNPINGED_ENOUGH: Duration = Duration::from_secs(60);
+
+/// Longer than the cluster by more than its own timers are late by.
+fn longer_than(idle: &Cluster) -> Duration {
+    idle.at + MARGIN.min(idle.at / 10)
+}
 
 /// What a timer on the way, and ours, may be late by.
 const MARGIN: Duration = Duration::from_millis(500);
@@ -389,6 +241,65 @@ mod tests {
     fn streams_that_live_are_healthy() {
         let held = || vec![tape(0, 94_000, None)];
         assert_eq!(judged(vec![held(), held()], vec![held()]).outcome(), Outcome::Healthy);
+    }
+
+    /// A stream that the server pinged so often (ms), all the time.
+    fn pinged(every: u64) -> Tape {
+        let mut tape = Tape::new(0, Timestamp::ZERO);
+        (1..=UNTIL / every).for_each(|turn| tape.hear(Timestamp::from_millis(turn * every), Heard::Ping));
+        tape.until = Timestamp::from_millis(UNTIL + 6_000);
+        tape
+    }
+
+    #[test]
+    fn streams_that_were_never_silent_for_long_say_nothing_of_idle_timeouts() {
+        let brief = || {
+            let mut tape = tape(0, 9_000, None);
+            tape.until = Timestamp::from_millis(12_000);
+            vec![tape]
+        };
+        let judgement = judged(vec![brief(), brief()], vec![brief()]);
+        assert_eq!(judgement.outcome(), Outcome::Inconclusive, "{judgement:?}");
+        assert!(judgement.unclear[0].contains("--listen 95s"), "{judgement:?}");
+        // A tenant in which somebody speaks every 2 s, and a server that pings every 30 s.
+        let busy = || {
+            let mut tape = pinged(30_000);
+            tape.longest_silence = Duration::from_secs(2);
+            vec![tape]
+        };
+        let judgement = judged(vec![busy(), busy()], vec![busy()]);
+        assert_eq!(judgement.outcome(), Outcome::Inconclusive, "{judgement:?}");
+        assert!(judgement.unclear[0].contains("a tenant that is quiet"), "{judgement:?}");
+        assert_eq!(judged(vec![vec![pinged(30_000)]], vec![]).outcome(), Outcome::Healthy);
+        assert_eq!(judged(vec![vec![pinged(1_000)]], vec![]).outcome(), Outcome::Healthy);
+    }
+
+    #[test]
+    fn an_idle_timeout_is_found_though_the_network_drops_a_stream_that_pings_as_well() {
+        let quiet = || vec![tape(0, 1_500, Some(21_500)), tape(22_500, 22_510, Some(42_510))];
+        let unlucky = vec![tape(0, 14_900, Some(15_000)), tape(16_000, 94_900, None)];
+        let lucky = || vec![tape(0, 94_900, None)];
+        let judgement = judged(vec![quiet(), quiet(), quiet()], vec![unlucky, lucky(), lucky()]);
+        assert_eq!(name(&judgement), "idle-timeout", "{judgement:?}");
+    }
+
+    #[test]
+    fn the_remedy_of_an_idle_timeout_goes_by_the_interval_that_was_measured() {
+        let quiet = || vec![tape(0, 1_500, Some(21_500)), tape(22_500, 22_510, Some(42_510))];
+        let of = |every| judged(vec![quiet(), quiet()], vec![vec![pinged(every)]]).findings.remove(0);
+        let documented = of(30_000);
+        assert!(!documented.remedy.contains("instead of 90s"), "{documented:?}");
+        assert!(documented.evidence.iter().any(|line| line.contains("every 30.00 s: the timeout is below")));
+        let rare = of(45_000);
+        assert!(rare.remedy.contains("every 45.00 s only: 113s or more instead of 90s"), "{rare:?}");
+    }
+
+    #[test]
+    fn two_drops_are_told_one_by_one_and_called_nothing() {
+        let at = |age: u64| vec![tape(0, age - 100, Some(age)), tape(age + 1_000, 94_000, None)];
+        let judgement = judged(vec![at(11_000), at(31_000)], vec![vec![tape(0, 94_000, None)]]);
+        assert_eq!(name(&judgement), "drops-unexplained", "{judgement:?}");
+        assert!(judgement.findings[0].evidence[0].contains("11.00 s after its upgrade"), "{judgement:?}");
     }
 
     #[test]
@@ -454,14 +365,5 @@ mod tests {
         let at = |age: u64| vec![tape(0, age - 100, Some(age)), tape(age + 1_000, 94_000, None)];
         let judgement = judged(vec![at(11_000), at(31_000), at(52_000)], vec![at(73_000)]);
         assert_eq!(name(&judgement), "unstable-network", "{judgement:?}");
-    }
-
-    #[test]
-    fn a_path_without_streams_says_what_the_attempts_came_to() {
-        let refused = vec![(Timestamp::ZERO, "upgrade: answered with HTTP 400 instead of 101".to_owned())];
-        let watch = Watch { client: 0, pings: false, tapes: Vec::new(), refused };
-        let judgement = judge(&Vigil { watches: vec![watch], ..Vigil::default() });
-        assert_eq!(name(&judgement), "no-stream");
-        assert!(judgement.findings[0].evidence[0].contains("HTTP 400"));
     }
 }
