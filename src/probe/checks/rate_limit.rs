@@ -1,9 +1,11 @@
 //! "Rate limit: you're sending events that fail rate-limit checks; the events never enter the stream."
 //!
-//! A short burst, in the room of those who provoke: as fast as they are answered, and no more than somebody pastes.
+//! A short burst, in the room of those who provoke: no more than somebody pastes, and as fast on a near path as on a far one.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use super::sync::spacing;
 use crate::probe::judgement::{Finding, Judgement};
 use crate::probe::path::{Path, Publish, Published, SPEAKER, TALK};
 use crate::probe::report::secs;
@@ -11,6 +13,9 @@ use crate::probe::vigil::Vigil;
 
 /// Publishes of the burst.
 const BURST: u32 = 10;
+
+/// Between two of them, at the least: ten a second (ours). Off loopback, what `[limits]` allows.
+const APART: Duration = Duration::from_millis(100);
 
 const LIMIT_REMEDY: &str = "\
 You're sending events that fail rate-limit checks; the events never enter the stream. Send more slowly (honour Retry-After \
@@ -24,7 +29,8 @@ code, and the pod's log.";
 pub(super) async fn examine(path: &Path, vigil: Option<&Vigil>) -> Judgement {
     let begun = path.now();
     let mut burst = Vec::new();
-    for _ in 0..BURST {
+    for turn in 0..BURST {
+        path.sleep_until(begun + APART.max(spacing(path)) * turn).await;
         burst.push(path.publish(SPEAKER, TALK).await);
     }
     let took = path.now().since(begun);
