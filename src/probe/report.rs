@@ -20,7 +20,7 @@ pub struct Report {
     pub target: String,
     /// UTC, RFC 3339.
     pub started_at: String,
-    /// From the first request to the last answer.
+    /// Of the checks; signing in and putting rooms away are left out.
     pub duration_s: f64,
     /// How long streams were held.
     pub listened_s: f64,
@@ -248,6 +248,28 @@ mod tests {
         let json = serde_json::to_value(&report).expect("plain data");
         assert_eq!(json["observed"][0]["measured"]["after_ms"], 1.5);
         assert_eq!(json["observed"][1]["seen"], false);
+    }
+
+    /// Real output against `reports/probe.schema.json`, which allows no key and no check that it does not know.
+    #[test]
+    fn the_schema_knows_every_check_and_every_key() {
+        let schema = serde_json::from_str(include_str!("../../reports/probe.schema.json")).expect("JSON");
+        let validator = jsonschema::validator_for(&schema).expect("a schema");
+        let finding =
+            Finding::new("idle-timeout", "cut", "raise it").because("12 of 12").with("timeout_s", 20.0);
+        let wrong = Judgement { findings: vec![finding], ..Judgement::default() };
+        let mut report = report(vec![Some(wrong)]);
+        report.run_id = "00000000-0000-0000-0000-000000000000".to_owned();
+        report.sent.identities = 24;
+        report.observed.push(Observation::new("typing", "comes on the stream").with("after_ms", 1.5));
+        let json = serde_json::to_value(&report).expect("plain data");
+        validator.validate(&json).unwrap_or_else(|error| panic!("{error} at {}", error.instance_path()));
+        let mut more = json.clone();
+        more["checks"][0]["colour"] = "red".into();
+        assert!(!validator.is_valid(&more), "a key that nobody has described");
+        let mut less = json;
+        less.as_object_mut().expect("an object").remove("sent");
+        assert!(!validator.is_valid(&less));
     }
 
     #[test]
