@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -37,6 +38,9 @@ pub struct Ear {
 
 /// Types of frames that are told apart (the documentation has eleven).
 const KINDS_MAX: usize = 32;
+
+/// What is kept while something else is done: far more than a probe publishes.
+const KEPT_MAX: usize = 4096;
 
 /// One thing that came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +110,17 @@ impl Ear {
                 }
                 ready!(self.poll_read(cx));
             }
+        })
+        .await
+    }
+
+    /// Does this, and goes on listening: pings are answered, and what comes is kept for [`Ear::next`] with the time of its
+    /// coming. Who comes with more than anybody wants to keep has to wait.
+    pub async fn meanwhile<T>(&mut self, doing: impl Future<Output = T>) -> T {
+        let mut doing = pin!(doing);
+        poll_fn(|cx| {
+            while self.heard.len() < KEPT_MAX && self.poll_read(cx).is_ready() {}
+            doing.as_mut().poll(cx)
         })
         .await
     }

@@ -139,7 +139,7 @@ fn a_healthy_target_on_the_other_side_of_the_world_is_healthy() {
     let seam =
         probed.report["observed"].as_array().expect("a list").iter().find(|own| own["topic"] == "seam");
     let least = seam.expect("measured")["measured"]["seam_ms_min"].as_f64();
-    assert!(least > Some(600.0), "the way counts: {:#}", probed.report);
+    assert!(least >= Some(400.0), "the way counts: {:#}", probed.report);
 }
 
 #[test]

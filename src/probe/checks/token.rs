@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::header::DATE;
+use http::header::{AGE, DATE};
 use serde::Deserialize;
 use tokio::select;
 
@@ -249,8 +249,10 @@ async fn clocks(path: &Path, judgement: &mut Judgement) {
     let answer = path.look(path.line.endpoint(KEYHOLDER), api::HEALTH).await;
     let took = path.now().since(asked);
     let date = answer.ok().and_then(|answer| {
-        let text = answer.headers.get(DATE)?.to_str().ok()?;
-        unix_seconds(text)
+        let of = |name| answer.headers.get(name)?.to_str().ok();
+        // What a cache on the way answers is as old as it says.
+        let age = of(AGE).and_then(|age| age.trim().parse::<u32>().ok()).unwrap_or(0);
+        Some(unix_seconds(of(DATE)?)? + f64::from(age))
     });
     let Some(date) = date else {
         return judgement.unclear("no answer has a Date: clocks cannot be compared");

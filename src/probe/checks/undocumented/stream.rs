@@ -61,13 +61,13 @@ pub(super) async fn observe(path: &Rc<Path>, judgement: &mut Judgement) {
     };
     let mut members = publishers(path, MEMBERS - 1);
     members.push(client);
-    let side = make_side(path, client, &members).await;
-    let said = speak(path, &members, side.as_deref().ok()).await;
+    let side = ear.meanwhile(make_side(path, client, &members)).await;
+    let said = ear.meanwhile(speak(path, &members, side.as_deref().ok())).await;
     let came = listen(path, &mut ear, &said).await;
     judgement.observed(delivery(&said, &came));
     judgement.observed(order(&came, side.as_ref().err()));
     judgement.observed(echo(&said, &came, client));
-    judgement.observed(types(path, client, &came).await);
+    judgement.observed(ear.meanwhile(types(path, client, &came)).await);
     judgement.observed(typing(path, &mut ear, members[0]).await);
     if !ear.kinds.is_empty() {
         let kinds: Vec<String> = ear.kinds.iter().map(|(kind, count)| format!("{kind} {count}")).collect();

@@ -30,6 +30,8 @@ pub(super) struct Try {
     pub(super) after: Walk,
     /// From a ping of ours on the new stream to its answer; `None`: nobody answered.
     pub(super) round_trip: Option<Duration>,
+    /// How the stream ended before it was left: what it did not bring then was not its to bring.
+    pub(super) ended: Option<String>,
 }
 
 impl Try {
@@ -87,6 +89,12 @@ fn judge_unheard(tries: &[&Try], judgement: &mut Judgement) {
     let (mut early, mut omitted, mut widest) = (Vec::new(), Vec::new(), Duration::ZERO);
     let mut heard = 0;
     for (number, own) in (1..).zip(tries) {
+        if let Some(ended) = &own.ended {
+            judgement.unclear(format!(
+                "reconnect {number}: the new stream ended ({ended}) before it was left: what it leaves out cannot be told"
+            ));
+            continue;
+        }
         let Some(first) = own.first_heard() else {
             if own.unheard().next().is_some() {
                 judgement.unclear(format!(
@@ -245,6 +253,7 @@ mod tests {
             live: vec![5, 6, 7],
             after: walk(LIMIT, vec![page(102, &rows[3..], 107, false)]),
             round_trip: Some(Duration::from_millis(1)),
+            ended: None,
         }
     }
 
@@ -285,6 +294,15 @@ mod tests {
             omits.findings[0].evidence[0].contains("event 6 (position 106), sent 15.0 ms after hello"),
             "{omits:?}"
         );
+    }
+
+    #[test]
+    fn a_stream_that_ends_leaves_nothing_out() {
+        let mut cut = reconnect(28);
+        (cut.live, cut.ended) = (vec![5], Some("reset".to_owned()));
+        let told = judged(&[cut, reconnect(45)]);
+        assert_eq!(told.outcome(), Outcome::Inconclusive, "{told:?}");
+        assert!(told.unclear[0].starts_with("reconnect 1: the new stream ended (reset)"), "{told:?}");
     }
 
     #[test]

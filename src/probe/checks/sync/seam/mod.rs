@@ -18,6 +18,7 @@ use super::{LIMIT, ROOM, Run, Walk, anchor, ask::End, bridger, publishers, spaci
 use crate::probe::ear::{Ear, Heard};
 use crate::probe::judgement::Judgement;
 use crate::probe::path::Path;
+use crate::probe::tape::ending_words;
 use crate::time::Timestamp;
 use crate::wire::Position;
 
@@ -56,6 +57,8 @@ struct Entered {
     ear: Ear,
     live: Vec<u32>,
     round_trip: Option<Duration>,
+    /// How the stream ended before it was left.
+    ended: Option<String>,
 }
 
 /// Reconnects a few times while others publish.
@@ -95,7 +98,10 @@ pub(in super::super) async fn examine(path: &Rc<Path>) -> Judgement {
 struct State {
     sent: Cell<u32>,
     heard: Cell<bool>,
+    /// No more is to be published.
     over: Cell<bool>,
+    /// Nothing that was published is without an answer any more.
+    answered: Cell<bool>,
 }
 
 async fn reconnect(path: &Rc<Path>, cursor: Position) -> Result<Try, String> {
@@ -110,11 +116,14 @@ async fn reconnect(path: &Rc<Path>, cursor: Position) -> Result<Try, String> {
     if let Some(why) = run.trouble(1) {
         return Err(why);
     }
-    let Entered { before, synced, hello, mut ear, mut live, round_trip } = entered?;
-    listen(path, &mut ear, &run, hello, &mut live).await;
+    let mut entered = entered?;
+    if entered.ended.is_none() {
+        entered.ended = listen(path, &mut entered.ear, &run, entered.hello, &mut entered.live).await;
+    }
+    let Entered { before, synced, hello, ear, live, round_trip, ended } = entered;
     let from = before.cursor().unwrap_or(cursor);
     let after = walk(path, bridger(path), from, LIMIT).await;
-    let mut own = Try { synced, hello, run, before, live, after, round_trip };
+    let mut own = Try { synced, hello, run, before, live, after, round_trip, ended };
     let bound = own.run.stored.iter().map(|own| own.answered).max().unwrap_or(hello) + path.lateness_bound();
     // What is late is not lost.
     while own.after.end == End::Done && own.lost().next().is_some() && path.now() < bound {
@@ -138,7 +147,7 @@ async fn enter(path: &Rc<Path>, cursor: Position, state: &State) -> Result<Enter
         greeted(path, client).await.map_err(|why| format!("there was no stream to resume: {why}"))?;
     let hello = path.now();
     ear.ping(PING).await;
-    let (mut live, mut behind, mut round_trip) = (Vec::new(), 0, None);
+    let (mut live, mut behind, mut round_trip, mut ended) = (Vec::new(), 0, None, None);
     let first = state.sent.get();
     let mut until = hello + PATIENCE;
     loop {
@@ -151,17 +160,27 @@ async fn enter(path: &Rc<Path>, cursor: Position, state: &State) -> Result<Enter
                     behind += 1;
                 },
                 Heard::Pong(PING) => round_trip = Some(at.since(hello)),
-                Heard::End(_) => break,
+                Heard::End(ending) => {
+                    ended = Some(ending_words(&ending));
+                    break;
+                }
                 _ => {}
             },
-            () = path.sleep_until(until) => break,
+            // Until everything is answered somebody has to be there for the server's pings.
+            () = path.sleep_until(until) => {
+                state.over.set(true);
+                if state.answered.get() {
+                    break;
+                }
+                until = path.now() + GRACE;
+            }
         }
         // Of those that came, as many may have been sent before hello as were under way.
         if behind >= BEHIND && state.sent.get() >= first + LEAD && !state.over.replace(true) {
             until = until.min(path.now() + GRACE);
         }
     }
-    Ok(Entered { before, synced, hello, ear, live, round_trip })
+    Ok(Entered { before, synced, hello, ear, live, round_trip, ended })
 }
 
 /// The number of the ping that measures the way.
@@ -191,6 +210,7 @@ async fn publish(path: &Rc<Path>, state: &State) -> Run {
     while let Some(publish) = under_way.next().await {
         run.push(publish);
     }
+    state.answered.set(true);
     run.stored.sort_by_key(|own| own.n);
     run
 }
@@ -198,8 +218,14 @@ async fn publish(path: &Rc<Path>, state: &State) -> Run {
 /// Members who publish at once.
 const MEMBERS: usize = 6;
 
-/// What was acknowledged and sent after hello has its time to come.
-async fn listen(path: &Rc<Path>, ear: &mut Ear, run: &Run, hello: Timestamp, live: &mut Vec<u32>) {
+/// What was acknowledged and sent after hello has its time to come. How the stream ended, if it did.
+async fn listen(
+    path: &Rc<Path>,
+    ear: &mut Ear,
+    run: &Run,
+    hello: Timestamp,
+    live: &mut Vec<u32>,
+) -> Option<String> {
     let last = run.stored.iter().map(|own| own.answered).max().unwrap_or(hello);
     let (bound, grace) = (last + path.lateness_bound(), path.now() + GRACE);
     loop {
@@ -211,10 +237,10 @@ async fn listen(path: &Rc<Path>, ear: &mut Ear, run: &Run, hello: Timestamp, liv
                 Heard::Event(event) => if let Some((ROOM, Some(n))) = event.ours {
                     live.push(n);
                 },
-                Heard::End(_) => return,
+                Heard::End(ending) => return Some(ending_words(&ending)),
                 _ => {}
             },
-            () = path.sleep_until(until) => return,
+            () = path.sleep_until(until) => return None,
         }
     }
 }
