@@ -36,6 +36,9 @@ impl Probed {
             .output()
             .expect("it runs");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        // Every token of these targets is a JWT, which begins like this.
+        let told = format!("{}{said}", String::from_utf8_lossy(&output.stdout));
+        assert!(!told.contains("eyJ"), "a token is told: {told}");
         let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
         let schema = serde_json::from_str(include_str!("../../reports/probe.schema.json")).expect("JSON");
         let validator = jsonschema::validator_for(&schema).expect("a schema");

@@ -48,7 +48,8 @@ struct Said {
 
 /// Listens while members speak in two rooms, asks about typing, and says goodbye.
 pub(super) async fn observe(path: &Rc<Path>, judgement: &mut Judgement) {
-    const TOPICS: [&str; 6] = ["delivery", "order", "sender-echo", "event-types", "typing", "close-1000"];
+    const TOPICS: [&str; 7] =
+        ["delivery", "order", "sender-echo", "event-types", "typing", CLIENT_PING, "close-1000"];
     let client = bridger(path);
     let mut ear = match greeted(path, client).await {
         Ok(ear) => ear,
@@ -69,6 +70,7 @@ pub(super) async fn observe(path: &Rc<Path>, judgement: &mut Judgement) {
     judgement.observed(echo(&said, &came, client));
     judgement.observed(ear.meanwhile(types(path, client, &came)).await);
     judgement.observed(typing(path, &mut ear, members[0]).await);
+    judgement.observed(client_ping(path, &mut ear).await);
     if !ear.kinds.is_empty() {
         let kinds: Vec<String> = ear.kinds.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
         judgement.observed(Observation::new("other-frames", kinds.join(", ")));
@@ -307,6 +309,35 @@ fn in_sync(body: &Value) -> bool {
     let kind =
         |event: &Value| event.get("event_type").or_else(|| event.get("type"))?.as_str().map(str::to_owned);
     events.into_iter().flatten().filter_map(kind).any(|kind| kind.contains("typing"))
+}
+
+const CLIENT_PING: &str = "client-ping";
+
+/// A frame of the client's own that is no answer: is a ping of its own taken, and answered?
+async fn client_ping(path: &Rc<Path>, ear: &mut Ear) -> Observation {
+    const NUMBER: u32 = 1;
+    let sent = path.now();
+    ear.ping(NUMBER).await;
+    let until = sent + SOON;
+    loop {
+        tokio::select! {
+            biased;
+            (at, heard) = ear.next() => match heard {
+                Heard::Pong(NUMBER) => {
+                    let after = at.since(sent);
+                    return Observation::new(CLIENT_PING, format!("a protocol ping of the client's own is answered after {}", millis(after)))
+                        .with("after_ms", after.as_secs_f64() * 1e3);
+                }
+                Heard::End(ending) => {
+                    return Observation::new(CLIENT_PING, format!("a protocol ping of the client's own is answered by {}", ending_words(&ending)));
+                }
+                _ => {}
+            },
+            () = path.sleep_until(until) => {
+                return Observation::new(CLIENT_PING, format!("a protocol ping of the client's own is not answered in {}", millis(SOON)));
+            }
+        }
+    }
 }
 
 /// Close 1000, and what the server says to that.
