@@ -84,7 +84,7 @@ fn a_probe_that_cannot_begin_says_why_and_exits_2() {
     let nobody = "http://127.0.0.1:9";
     for (arguments, words) in [
         (&[nobody, "--key-file", &key][..], "failed to reach the target at 127.0.0.1:9"),
-        (&[nobody, "--credentials", &few], "failed to probe with 2 identities"),
+        (&[nobody, "--credentials", &few], "few.csv` (auth.credentials): its first tenant has 2"),
         (&["https://chat.example.com", "--key-file", &key], "--confirm-target chat.example.com"),
         (&[nobody, "--key-file", &key, "--listen", "95"], "--listen 95"),
         (&[nobody, "--key-file", &key, "--listen", "2h"], "between 1s and 1h"),

@@ -183,6 +183,7 @@ async fn a_healthy_target_gives_no_finding_and_answers_what_the_documentation_le
         ("sender-echo", "8 of 8"),
         ("event-types", "in sync event_type is swp.room.message; 24 of 24 events have the same id in both"),
         ("typing", "is not in sync"),
+        ("client-ping", "is answered after"),
         ("close-1000", "the server answers with close 1000"),
         ("send-reply", "data has id and has stream_position"),
         ("event-uuid", "answered 200, 200, 200, 200, with 1 ids; and it is stored once"),

@@ -69,7 +69,7 @@ Exit codes:
     2  wrong usage or profile, or nothing could be probed
     3  findings
     4  no findings, and something that was asked could not be told
-  130  interrupted";
+  130  interrupted: the rooms are put away, for 10 s at most; a second signal ends it at once";
 
 /// Completes "failed to …".
 #[derive(Debug, Error)]

@@ -221,6 +221,11 @@ impl Tokens {
         }
     }
 
+    /// Whether there is anything to get the next token with.
+    pub fn can_refresh(&self, client: u32) -> bool {
+        self.refresh_token(client).is_some()
+    }
+
     /// The life of the newest access token, as far as the identity knows.
     pub fn life(&self, client: u32) -> TokenLife {
         self.identities.borrow()[client as usize].life

@@ -1,19 +1,16 @@
 //! One whole probe: preflight, identities and rooms, the checks side by side, the report.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::error::Error;
 use std::io;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::join_all;
-use http::header::HeaderValue;
 use thiserror::Error;
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::select;
-use tokio::signal::unix::{SignalKind, signal};
-use uuid::Uuid;
 
 use super::check::Check;
 use super::checks;
@@ -21,18 +18,9 @@ use super::judgement::{Judgement, Observation, Outcome};
 use super::path::{BRIDGER, IDENTITIES, IDENTITIES_MIN, Path};
 use super::report::{CheckReport, Report};
 use super::vigil::Vigil;
-use crate::driver::api;
+use super::visit::visit;
 use crate::driver::clock::Clock;
-use crate::driver::cookies::Cookies;
-use crate::driver::endpoint::Endpoint;
 use crate::driver::identities::Identities;
-use crate::driver::line::{Line, NamesPods};
-use crate::driver::preflight::{inspect, raise_descriptor_limit};
-use crate::driver::provision::{Away, Paces, Remembered, Rooms, provision, put_away};
-use crate::driver::route::{self, Route};
-use crate::driver::strain::Probe as Strain;
-use crate::driver::tokens::{Source, Tokens};
-use crate::plan::Population;
 use crate::profile::quantity::{Rate, Share};
 use crate::profile::{self, AuthMode, Phase, Profile};
 
@@ -53,10 +41,12 @@ pub enum ProbeError {
     Preflight(Box<dyn Error + Send + Sync>),
     /// The credentials file has too few rows.
     #[error(
-        "probe with {found} identities: at least {IDENTITIES_MIN} of one tenant are needed, and {IDENTITIES} are best; add \
-         rows to auth.credentials"
+        "find {IDENTITIES_MIN} identities of one tenant in `{path}` (auth.credentials): its first tenant has {found}, and \
+         {IDENTITIES} are best; add rows of that tenant", path = .path.display()
     )]
     TooFew {
+        /// The credentials file.
+        path: PathBuf,
         /// Rows of the first tenant.
         found: usize,
     },
@@ -69,7 +59,7 @@ pub enum ProbeError {
 }
 
 impl ProbeError {
-    fn preflight(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    pub(super) fn preflight(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Preflight(source.into())
     }
 }
@@ -90,7 +80,7 @@ pub(crate) fn profile_for(mut profile: Profile) -> Result<Profile, ProbeError> {
         (mode @ (AuthMode::Password | AuthMode::Tokens), Some(path)) => {
             let found = Identities::of_first_tenant(path.as_ref(), mode).map_err(ProbeError::preflight)?;
             if found < IDENTITIES_MIN as usize {
-                return Err(ProbeError::TooFew { found });
+                return Err(ProbeError::TooFew { path: path.into(), found });
             }
             u32::try_from(found).unwrap_or(IDENTITIES).min(IDENTITIES)
         }
@@ -122,29 +112,15 @@ pub fn probe(
     options: &ProbeOptions,
     note: Box<dyn Fn(&str)>,
 ) -> Result<Report, ProbeError> {
+    let clock = Clock::start();
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-    runtime.block_on(async {
-        let (mut interrupt, mut terminate) =
-            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        select! {
-            report = course(profile, options, note) => report,
-            _ = interrupt.recv() => Err(ProbeError::Interrupted),
-            _ = terminate.recv() => Err(ProbeError::Interrupted),
-        }
-    })
+    let work = async |path: &Rc<Path>| course(path, options).await;
+    runtime.block_on(visit(profile, options.listen, clock, note, work))
 }
 
-async fn course(
-    profile: Profile,
-    options: &ProbeOptions,
-    note: Box<dyn Fn(&str)>,
-) -> Result<Report, ProbeError> {
-    let clock = Clock::start();
-    let target = profile.target.url.clone().unwrap_or_default();
-    let remembered = Remembered::for_this_run(&target);
-    let path = Rc::new(enter(profile, options.listen, clock, &remembered, note).await?);
+async fn course(path: &Rc<Path>, options: &ProbeOptions) -> Report {
     let begun = path.now();
-    let (judged, listened) = examine_all(&path, &options.only).await;
+    let (judged, listened) = examine_all(path, &options.only).await;
     let of = |check: Check| judged.iter().find(|(own, _)| *own == check).map(|(_, judged)| judged.clone());
     let checks: Vec<CheckReport> =
         Check::ALL.iter().map(|&check| CheckReport::new(check, of(check))).collect();
@@ -153,17 +129,12 @@ async fn course(
     if options.only.contains(&Check::Undocumented) {
         observed.extend(path.limits_met());
     }
-    tidy_up(&path, &remembered).await;
-    path.line.tokens.finish().await;
-    if path.line.tokens.unwritten() > 0 {
-        path.note("some refresh tokens could not be written down: the next run has to sign these identities in anew");
-    }
-    let started_at = jiff::Timestamp::try_from(clock.started());
-    Ok(Report {
+    let started_at = jiff::Timestamp::try_from(path.line.clock.started());
+    Report {
         schema: Report::SCHEMA,
         version: env!("CARGO_PKG_VERSION"),
         run_id: path.run.to_string(),
-        target,
+        target: path.profile.target.url.clone().unwrap_or_default(),
         started_at: started_at.map_or_else(|_| String::new(), |at| format!("{at:.3}")),
         duration_s: (path.now().since(begun).as_secs_f64() * 1000.0).round() / 1000.0,
         listened_s: (listened.as_secs_f64() * 1000.0).round() / 1000.0,
@@ -172,7 +143,7 @@ async fn course(
         sent: path.sent(),
         checks,
         observed,
-    })
+    }
 }
 
 /// All that were asked for: side by side, then those that would disturb the others.
@@ -213,82 +184,4 @@ async fn examine_all(path: &Rc<Path>, only: &[Check]) -> (Vec<(Check, Judgement)
         judged.push(examine(check).await);
     }
     (judged, listened.into_inner())
-}
-
-/// Signs identities in and makes their two rooms. Nothing is sent before the target is known to be a ScaiWave.
-async fn enter(
-    profile: Profile,
-    listen: Duration,
-    clock: Clock,
-    remembered: &Remembered,
-    note: Box<dyn Fn(&str)>,
-) -> Result<Path, ProbeError> {
-    let run = fresh_run_id();
-    raise_descriptor_limit().map_err(ProbeError::preflight)?;
-    if let Some(line) = route::ignored_proxy(&profile.target) {
-        note(&line);
-    }
-    let agent = format!("wavesoak/{} ({run})", env!("CARGO_PKG_VERSION"));
-    let agent = HeaderValue::from_str(&agent).map_err(ProbeError::preflight)?;
-    let url = profile.target.url.clone().unwrap_or_default();
-    let behind = format!("{}{}", url.trim_end_matches('/'), api::METRICS);
-    let pages = &profile.target.metrics;
-    let pages = if pages.is_empty() { std::slice::from_ref(&behind) } else { pages };
-    let with_tls = pages.iter().chain([&url]).any(|url| url.starts_with("https:") || url.starts_with("wss:"));
-    let route = Rc::new(Route::new(&profile.target, with_tls).map_err(ProbeError::preflight)?);
-    let endpoint = |url: &String| Endpoint::new(url, &route).map(Rc::new).map_err(ProbeError::preflight);
-    let endpoints = vec![endpoint(&url)?];
-    let metrics = pages.iter().map(endpoint).collect::<Result<Vec<_>, _>>()?;
-    // Few streams and few publishes: others on the target are no reason to refuse a probe.
-    inspect(&clock, &agent, &endpoints, &metrics, true).await.map_err(ProbeError::preflight)?;
-    let loopback = endpoints.iter().all(|endpoint| endpoint.is_loopback());
-
-    let population = Population::new(&profile.population);
-    let source = Source::of(&profile, &population, run, clock, None).map_err(ProbeError::preflight)?;
-    let tokens =
-        Tokens::new(clock, source, agent.clone(), profile.client.sync_deadline, population.clients());
-    let line = Rc::new(Line {
-        clock,
-        agent,
-        endpoints,
-        tokens: Rc::new(tokens),
-        probe: Rc::new(Strain::new(clock.now())),
-        cookies: RefCell::new(vec![Cookies::default(); population.clients() as usize]),
-        names_pods: NamesPods::of(&profile.target),
-        read_buffer: RefCell::default(),
-        connect_deadline: profile.client.connect_deadline,
-        sync_deadline: profile.client.sync_deadline,
-    });
-    let rooms = Rooms::Own { room_type: profile.population.room_type, remembered };
-    let paces = paces(&profile, loopback);
-    let provisioned = provision(&line, &population, run, rooms, paces, &mut |text| note(text)).await;
-    let provisioned = provisioned.map_err(ProbeError::preflight)?;
-    Ok(Path::new(line, run, profile, provisioned, metrics, listen, note))
-}
-
-/// Off loopback, what is done before and after the probe keeps to the limits.
-fn paces(profile: &Profile, loopback: bool) -> Paces {
-    let (login_rate, limits) = (profile.auth.login_rate, &profile.limits);
-    if loopback {
-        return Paces { logins: Some(login_rate), ..Paces::default() };
-    }
-    let logins = Rate(login_rate.0.min(limits.logins.0));
-    Paces { logins: Some(logins), rooms: Some(limits.connects), markers: Some(limits.publishes) }
-}
-
-/// Puts the probe's rooms away again; what stays is told.
-async fn tidy_up(path: &Path, remembered: &Remembered) {
-    let made = remembered.rooms(true);
-    let wanted = Away { remembered, rooms: &made, registered: Some(&path.provisioned.registered) };
-    let paces = paces(&path.profile, path.line.endpoint(0).is_loopback());
-    let mut note = |text: &str| path.note(text);
-    match put_away(&path.line, &path.population, path.run, wanted, paces, &mut note).await {
-        Ok(put_away) => put_away.told().iter().for_each(|line| path.note(line)),
-        Err(error) => path.note(&format!("the rooms of this probe stay: {error}")),
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the id of a probe is its own each time")]
-fn fresh_run_id() -> Uuid {
-    Uuid::new_v4()
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -20,6 +21,8 @@ pub struct Ear {
     stream: Option<Stream>,
     buffer: Vec<u8>,
     heard: VecDeque<(Timestamp, Heard)>,
+    /// Which pod answered it, as a header or a cookie of its answer says; `None`: the profile names none of either.
+    pub pod: Option<Box<str>>,
     /// When the upgrade was answered.
     pub opened: Timestamp,
     /// When bytes last came.
@@ -35,6 +38,9 @@ pub struct Ear {
 
 /// Types of frames that are told apart (the documentation has eleven).
 const KINDS_MAX: usize = 32;
+
+/// What is kept while something else is done: far more than a probe publishes.
+const KEPT_MAX: usize = 4096;
 
 /// One thing that came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +91,7 @@ impl Ear {
             stream: Some(stream),
             buffer: Vec::new(),
             heard: VecDeque::new(),
+            pod: None,
             opened: now,
             last_in: now,
             last_out: now,
@@ -103,6 +110,17 @@ impl Ear {
                 }
                 ready!(self.poll_read(cx));
             }
+        })
+        .await
+    }
+
+    /// Does this, and goes on listening: pings are answered, and what comes is kept for [`Ear::next`] with the time of its
+    /// coming. Who comes with more than anybody wants to keep has to wait.
+    pub async fn meanwhile<T>(&mut self, doing: impl Future<Output = T>) -> T {
+        let mut doing = pin!(doing);
+        poll_fn(|cx| {
+            while self.heard.len() < KEPT_MAX && self.poll_read(cx).is_ready() {}
+            doing.as_mut().poll(cx)
         })
         .await
     }

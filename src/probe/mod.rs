@@ -11,7 +11,8 @@
 //!
 //! Identities come in two groups, each in a room of its own: what is published in [`TALK`](path::TALK) is heard by those who
 //! provoke something, and never disturbs the streams of the vigil, whose room is [`QUIET`](path::QUIET). Everything is bounded in
-//! number and time; nothing is written but what identities need (`<credentials>.tokens`).
+//! number and time; nothing is written but what identities need (`<credentials>.tokens`), and the rooms are put away however it
+//! ends ([`visit`]).
 //!
 //! What the documentation leaves open is told as [`Observation`]s, in a section of its own: it is never a finding.
 //!
@@ -21,6 +22,7 @@ pub mod ear;
 pub mod path;
 pub mod tape;
 pub mod vigil;
+pub(crate) mod visit;
 
 mod check;
 mod checks;

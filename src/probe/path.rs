@@ -83,6 +83,8 @@ pub struct Path {
     /// Held by the check of sync that publishes in [`TALK`] right now.
     pub floor: Mutex<()>,
     met: RefCell<Met>,
+    /// Rooms that a check has made beside the two, and who made them: put away at the latest when the probe ends.
+    side_rooms: RefCell<Vec<(u32, Box<str>)>>,
 }
 
 /// What became of a publish.
@@ -147,6 +149,7 @@ impl Path {
             note,
             floor: Mutex::default(),
             met: RefCell::default(),
+            side_rooms: RefCell::default(),
         }
     }
 
@@ -256,6 +259,28 @@ impl Path {
         self.publishes.set(self.publishes.get() + 1);
     }
 
+    /// A check has made a room of its own.
+    pub fn made_side_room(&self, maker: u32, room: Box<str>) {
+        self.side_rooms.borrow_mut().push((maker, room));
+    }
+
+    /// Archives what [`Path::made_side_room`] was told of; what stays is told.
+    pub async fn archive_side_rooms(&self) {
+        // Each is taken out when it is gone: whoever is interrupted here begins again with those that are left.
+        while let Some((maker, room)) = { self.side_rooms.borrow().last().cloned() } {
+            let way = api::archive(&room);
+            let why = match self.ask(maker, Call::post(&way, "{}"), api::ANSWER_BYTES).await {
+                Ok(answer) if answer.is_success() => None,
+                Ok(answer) => Some(format!("answered {}", answer.status)),
+                Err(trouble) => Some(trouble_words(&trouble)),
+            };
+            self.side_rooms.borrow_mut().retain(|(_, own)| *own != room);
+            if let Some(why) = why {
+                self.note(&format!("the room {room}, made by a check, could not be archived: {why}"));
+            }
+        }
+    }
+
     /// Limits that were met so far.
     pub fn limits_met(&self) -> Vec<Observation> {
         self.met.borrow().observations(self.sent())
@@ -360,11 +385,13 @@ impl Path {
         let opened = Box::pin(Stream::open(endpoint, token, cookie.as_deref(), agent, deadline)).await;
         let opened = opened.inspect_err(|&failure| self.met.borrow_mut().refused(failure))?;
         self.line.keep_cookies(client, &opened.cookies);
-        Ok(Ear::new(Rc::clone(self), opened.stream))
+        let mut ear = Ear::new(Rc::clone(self), opened.stream);
+        ear.pod = self.line.pod(client, opened.pod).flatten();
+        Ok(ear)
     }
 
     /// A token that is due is refreshed; one that cannot be is used as it is, and whoever takes it will say so.
-    async fn keep_fresh(&self, client: u32) {
+    pub async fn keep_fresh(&self, client: u32) {
         let life = self.line.tokens.life(client);
         if self.now() >= life.issued + life.life.mul_f64(REFRESH_AT) {
             let _ = self.line.tokens.refresh(client, Rc::clone(self.line.endpoint(client))).await;

@@ -20,7 +20,7 @@ pub struct Report {
     pub target: String,
     /// UTC, RFC 3339.
     pub started_at: String,
-    /// From the first request to the last answer.
+    /// Of the checks; signing in and putting rooms away are left out.
     pub duration_s: f64,
     /// How long streams were held.
     pub listened_s: f64,
@@ -132,6 +132,7 @@ impl Report {
         }
         page.push_str("\nleft open by the documentation; this deployment:\n");
         for Observation { topic, seen, what, .. } in &self.observed {
+            let what = plain(what);
             page.push_str(&format!("  {topic:17}  {}{what}\n", if *seen { "" } else { "not seen: " }));
         }
     }
@@ -161,21 +162,27 @@ impl CheckReport {
         };
         page.push_str(&format!("{word}  {:12}  {}\n", self.check.name(), self.page));
         for finding in &self.findings {
-            page.push_str(&format!("  \x1b[1mfinding\x1b[0m   {} [{}]\n", finding.symptom, finding.name));
+            let symptom = plain(&finding.symptom);
+            page.push_str(&format!("  \x1b[1mfinding\x1b[0m   {symptom} [{}]\n", finding.name));
             for evidence in &finding.evidence {
-                page.push_str(&format!("  evidence  {evidence}\n"));
+                page.push_str(&format!("  evidence  {}\n", plain(evidence)));
             }
             for (number, line) in finding.remedy.lines().enumerate() {
                 page.push_str(&format!("  {}  {line}\n", if number == 0 { "remedy  " } else { "        " }));
             }
         }
         for line in &self.unclear {
-            page.push_str(&format!("  unclear   {line}\n"));
+            page.push_str(&format!("  unclear   {}\n", plain(line)));
         }
         for line in &self.seen {
-            page.push_str(&format!("  seen      {line}\n"));
+            page.push_str(&format!("  seen      {}\n", plain(line)));
         }
     }
+}
+
+/// Without what a terminal would take for an order: names, codes and ids are the server's own words.
+fn plain(text: &str) -> String {
+    text.chars().map(|own| if own.is_control() { char::REPLACEMENT_CHARACTER } else { own }).collect()
 }
 
 /// Seconds to a hundredth, for evidence.
@@ -248,6 +255,35 @@ mod tests {
         let json = serde_json::to_value(&report).expect("plain data");
         assert_eq!(json["observed"][0]["measured"]["after_ms"], 1.5);
         assert_eq!(json["observed"][1]["seen"], false);
+    }
+
+    #[test]
+    fn words_of_the_server_give_a_terminal_no_orders() {
+        let finding = Finding::new("deaf", "no event", "restart it").because("1 of pod\x1b[2J\x07-1");
+        let text = report(vec![Some(Judgement { findings: vec![finding], ..Judgement::default() })]).text();
+        assert!(text.contains("1 of pod\u{fffd}[2J\u{fffd}-1"), "{text:?}");
+    }
+
+    /// Real output against `reports/probe.schema.json`, which allows no key and no check that it does not know.
+    #[test]
+    fn the_schema_knows_every_check_and_every_key() {
+        let schema = serde_json::from_str(include_str!("../../reports/probe.schema.json")).expect("JSON");
+        let validator = jsonschema::validator_for(&schema).expect("a schema");
+        let finding =
+            Finding::new("idle-timeout", "cut", "raise it").because("12 of 12").with("timeout_s", 20.0);
+        let wrong = Judgement { findings: vec![finding], ..Judgement::default() };
+        let mut report = report(vec![Some(wrong)]);
+        report.run_id = "00000000-0000-0000-0000-000000000000".to_owned();
+        report.sent.identities = 24;
+        report.observed.push(Observation::new("typing", "comes on the stream").with("after_ms", 1.5));
+        let json = serde_json::to_value(&report).expect("plain data");
+        validator.validate(&json).unwrap_or_else(|error| panic!("{error} at {}", error.instance_path()));
+        let mut more = json.clone();
+        more["checks"][0]["colour"] = "red".into();
+        assert!(!validator.is_valid(&more), "a key that nobody has described");
+        let mut less = json;
+        less.as_object_mut().expect("an object").remove("sent");
+        assert!(!validator.is_valid(&less));
     }
 
     #[test]

@@ -14,6 +14,8 @@ const KEPT_MAX: usize = 4096;
 pub struct Tape {
     /// Whose.
     pub client: u32,
+    /// Which pod answered the upgrade, as its answer says.
+    pub pod: Option<Box<str>>,
     /// When the upgrade was answered.
     pub opened: Timestamp,
     /// When hello came, and what it said.
@@ -42,6 +44,8 @@ pub struct Tape {
     pub end: Option<(Timestamp, Ending)>,
     /// When listening ended.
     pub until: Timestamp,
+    /// When the token ends that it was opened with, as far as its client knows.
+    pub token_until: Option<Timestamp>,
 }
 
 impl Tape {
@@ -49,6 +53,7 @@ impl Tape {
     pub fn new(client: u32, opened: Timestamp) -> Self {
         Self {
             client,
+            pod: None,
             opened,
             hello: None,
             pings: Vec::new(),
@@ -63,6 +68,7 @@ impl Tape {
             longest_silence: Duration::ZERO,
             end: None,
             until: opened,
+            token_until: None,
         }
     }
 
@@ -128,9 +134,10 @@ impl Tape {
         at.since(self.last_in.max(self.last_out))
     }
 
-    /// `server_name` of hello, for people.
+    /// Its pod, for people: `server_name` of hello, else what the answer to the upgrade says.
     pub fn server(&self) -> &str {
-        self.hello.as_ref().and_then(|(_, hello)| hello.server.as_deref()).unwrap_or("an unnamed pod")
+        let hello = self.hello.as_ref().and_then(|(_, hello)| hello.server.as_deref());
+        hello.or(self.pod.as_deref()).unwrap_or("an unnamed pod")
     }
 
     /// The code of its close frame, if it ended by one.
@@ -180,6 +187,17 @@ mod tests {
         assert_eq!(tape.pings(at(18)), Some(1));
         tape.hear(at(38), Heard::End(Ending::Eof));
         assert_eq!((tape.age(), tape.idle()), (Duration::from_secs(28), Duration::from_secs(20)));
+    }
+
+    #[test]
+    fn a_pod_goes_by_what_hello_says_and_else_by_what_the_upgrade_said() {
+        let mut tape = Tape::new(1, at(0));
+        assert_eq!(tape.server(), "an unnamed pod");
+        tape.pod = Some("pod-2".into());
+        assert_eq!(tape.server(), "pod-2");
+        let server = Some("scaiwave-1".into());
+        tape.hear(at(0), Heard::Hello(Greeting { server, ..Greeting::default() }));
+        assert_eq!(tape.server(), "scaiwave-1");
     }
 
     #[test]

@@ -58,8 +58,9 @@ const SPACING: Duration = Duration::from_millis(30);
 /// Events published when all streams are there, and again when listening has ended.
 const EVENTS: u32 = 3;
 
-/// How much longer than late events need streams are held in the end.
-const GRACE: Duration = Duration::from_secs(1);
+/// How much longer than late events need streams are held in the end: the last events are published after the other, each
+/// when the one before is answered, and on a far path each of them takes its time.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// Between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(10);
@@ -132,6 +133,9 @@ impl Watch {
             match self.enter(path).await {
                 Ok(ear) => {
                     let mut tape = Tape::new(self.client, ear.opened);
+                    tape.pod = ear.pod.clone();
+                    let token = path.line.tokens.life(self.client);
+                    tape.token_until = Some(token.issued + token.life);
                     let greeted = || {
                         if std::mem::take(&mut is_first) {
                             state.first.set(state.first.get() + 1);
@@ -167,9 +171,11 @@ impl Watch {
 
 /// Until the end of the stream, or until listening has ended and late events have had their time.
 async fn listen(path: &Rc<Path>, mut ear: Ear, tape: &mut Tape, plan: Plan, mut greeted: impl FnMut()) {
-    let leave = plan.until + path.lateness_bound() + GRACE;
     // Asked again when the last events have had their time: an answer then proves that they could have come.
-    let last_ping = plan.until + path.lateness_bound() + GRACE / 2;
+    let last_ping = plan.until + path.lateness_bound() + GRACE;
+    // The answer has as much time as an event: a far path, or one that has to send it twice, is no dead one.
+    let leave = last_ping + path.lateness_bound();
+    let mut last = None;
     let mut next_ping = plan.own_pings.map_or(plan.until, |every| (ear.opened + every).min(plan.until));
     loop {
         select! {
@@ -178,9 +184,13 @@ async fn listen(path: &Rc<Path>, mut ear: Ear, tape: &mut Tape, plan: Plan, mut 
                 if matches!(heard, Heard::Hello(_)) {
                     greeted();
                 }
+                let answered = matches!(heard, Heard::Pong(number) if last == Some(number));
                 tape.hear(at, heard);
                 if over {
                     return;
+                }
+                if answered {
+                    break;
                 }
             }
             () = path.sleep_until(next_ping.min(leave)) => {
@@ -190,6 +200,9 @@ async fn listen(path: &Rc<Path>, mut ear: Ear, tape: &mut Tape, plan: Plan, mut 
                 }
                 if let Some(number) = tape.pings(now) {
                     ear.ping(number).await;
+                    if now >= last_ping {
+                        last = Some(number);
+                    }
                 }
                 next_ping = match plan.own_pings {
                     _ if now >= last_ping => leave,

@@ -7,6 +7,7 @@
 
 mod balancer;
 mod certificate;
+mod far;
 mod gauges;
 mod half_open;
 mod identities;
@@ -14,6 +15,7 @@ mod observe;
 mod pods;
 mod polls;
 mod probe;
+mod probe_interrupted;
 mod rooms;
 mod runs;
 mod served;

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 use crate::balancer::{Balancer as _, Haproxy, Nginx};
 use crate::certificate::Certificate;
+use crate::far::Far;
 use crate::half_open::HalfOpen;
 use crate::pods::{EXE, Pods};
 
@@ -35,7 +36,13 @@ impl Probed {
             .output()
             .expect("it runs");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        // Every token of these targets is a JWT, which begins like this.
+        let told = format!("{}{said}", String::from_utf8_lossy(&output.stdout));
+        assert!(!told.contains("eyJ"), "a token is told: {told}");
         let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
+        let schema = serde_json::from_str(include_str!("../../reports/probe.schema.json")).expect("JSON");
+        let validator = jsonschema::validator_for(&schema).expect("a schema");
+        validator.validate(&report).unwrap_or_else(|error| panic!("{error} at {}", error.instance_path()));
         Self { code: output.status.code().expect("an exit code"), report }
     }
 
@@ -124,6 +131,20 @@ fn haproxy_with_too_low_a_tunnel_timeout_is_named_and_one_above_the_pings_is_hea
     });
 }
 
+/// There and back takes 200 ms, and every connection once more: as far as two places of this world are from each other.
+#[test]
+fn a_healthy_target_on_the_other_side_of_the_world_is_healthy() {
+    let pods = Pods::start(2);
+    let haproxy = Haproxy::new(&pods).start();
+    let far = Far::start(haproxy.port(), Duration::from_millis(100));
+    let probed = Probed::through(far.port(), &pods, "9s", &[]);
+    probed.is_healthy();
+    let seam =
+        probed.report["observed"].as_array().expect("a list").iter().find(|own| own["topic"] == "seam");
+    let least = seam.expect("measured")["measured"]["seam_ms_min"].as_f64();
+    assert!(least >= Some(400.0), "the way counts: {:#}", probed.report);
+}
+
 #[test]
 fn a_balancer_that_does_not_pass_the_upgrade_on_is_named() {
     let pods = Pods::start(1);
@@ -201,6 +222,24 @@ const SYMPTOMS: &[Planted] = &[
         "four streams end without a close frame",
         "kind = \"drop\"\nat = \"3s\"\nclients = [1, 3, 5, 7]\nhow = \"fin\"",
         &["dropped-together"],
+    ),
+    fault(
+        "one stream ends without a close frame",
+        "kind = \"drop\"\nat = \"3s\"\nclients = [3]\nhow = \"fin\"",
+        &["drops-unexplained"],
+    ),
+    fault(
+        "streams end now and then",
+        "kind = \"drop\"\nat = \"1500ms\"\nclients = [1]\nhow = \"reset\"\n[[fault]]\n\
+         kind = \"drop\"\nat = \"2900ms\"\nclients = [3]\nhow = \"reset\"\n[[fault]]\n\
+         kind = \"drop\"\nat = \"4300ms\"\nclients = [5]\nhow = \"reset\"\n[[fault]]\n\
+         kind = \"drop\"\nat = \"5700ms\"\nclients = [7]\nhow = \"reset\"",
+        &["unstable-network"],
+    ),
+    fault(
+        "some streams are not pinged",
+        "kind = \"no-pings\"\nat = \"0s\"\nclients = [1, 3, 7]",
+        &["no-pings"],
     ),
     fault(
         "a pod dies and comes back",

@@ -13,7 +13,7 @@ use crate::probe::tape::ending_words;
 use crate::probe::vigil::Vigil;
 use crate::session::Ending;
 use crate::time::Timestamp;
-use crate::wire::CLOSE_ABORTED;
+use crate::wire::{CLOSE_ABORTED, CLOSE_INVALID_TOKEN};
 
 /// Unanswered pings after which a server that still does nothing never will: twice what the reference target takes, and
 /// "too many" by anybody's count (ours).
@@ -33,43 +33,70 @@ Server-side abort: look for ws.disconnect in the logs; reason = \"duplicate_conn
 with the same token; the older one is closed. Nobody but this probe should have these tokens: use identities that no other \
 client has.";
 
+const UNSAID: &str = "\
+The close frame names no reason: it may as well be duplicate_connection, somebody else with the same token.";
+
 const BOTH_REMEDY: &str = "\
 The page: the older of two connections of one token is closed with 4003, duplicate_connection. Where that does not happen, \
 pods may not know of each other's connections (look at what they share), or an intermediary keeps the older one from \
 hearing of it.";
 
-/// A client that answers no ping, until it is closed or listening ends.
-pub(super) async fn ping_timeout(path: &Rc<Path>, vigil: Option<Rc<Vigil>>, mute: Muted) -> Judgement {
+/// What became of the client that answers no ping, and of those that answer all.
+pub(super) fn ping_timeout(path: &Path, vigil: Option<&Vigil>, mute: &Muted) -> Judgement {
     let mut judgement = Judgement::default();
     match mute {
-        Muted::Nobody => judgement.unclear(format!("{} identities are too few to leave one mute", path.population.clients())),
+        Muted::Nobody => {
+            let people = path.population.clients();
+            judgement.unclear(format!("{people} identities are too few to leave one mute"));
+        }
+        mute => judge_mute(mute, path.listen, &mut judgement),
+    }
+    if let Some(vigil) = vigil {
+        judge_unprovoked(vigil, false, &mut judgement);
+    }
+    judgement
+}
+
+/// A client that answers no ping, until it is closed or listening ends.
+fn judge_mute(mute: &Muted, listened: Duration, judgement: &mut Judgement) {
+    match mute {
+        Muted::Nobody => {}
         Muted::NotOpened(why) => judgement.unclear(format!("the mute client's stream could not be opened: {why}")),
-        Muted::Ended { ending: Ending::Close { code: CLOSE_ABORTED, reason }, pings, after } => judgement.saw(format!(
-            "a client that answers no ping was closed with 4003 {reason:?} {} after the upgrade, {pings} pings unanswered",
-            secs(after)
-        )),
-        Muted::Ended { ending: ending @ Ending::Close { .. }, pings, after } if pings > 0 => judgement.found(
-            Finding::new(
-                "ping-timeout-otherwise",
-                "a client that answers no ping is not closed with 4003",
-                KEPT_REMEDY,
-            )
-            .because(format!(
-                "it ended by {} after {}, {pings} pings unanswered",
-                ending_words(&ending),
-                secs(after)
-            )),
-        ),
+        // What is closed before it was asked for anything, or for another client's sake, was not closed for its silence.
+        Muted::Ended { ending: Ending::Close { code: CLOSE_ABORTED, reason }, pings: pings @ 1.., after }
+            if &**reason != DUPLICATE =>
+        {
+            judgement.saw(format!(
+                "a client that answers no ping was closed with 4003 {reason:?} {} after the upgrade, {pings} pings unanswered",
+                secs(*after)
+            ));
+        }
+        Muted::Ended { ending: ending @ Ending::Close { code, .. }, pings: pings @ 1.., after }
+            if !SAY_NOTHING_OF_PONGS.contains(code) =>
+        {
+            judgement.found(
+                Finding::new(
+                    "ping-timeout-otherwise",
+                    "a client that answers no ping is not closed with 4003",
+                    KEPT_REMEDY,
+                )
+                .because(format!(
+                    "it ended by {} after {}, {pings} pings unanswered",
+                    ending_words(ending),
+                    secs(*after)
+                )),
+            );
+        }
         // Who drops it may have had another reason than its silence.
         Muted::Ended { ending, pings, after } => judgement.unclear(format!(
             "the mute client's stream ended ({}) after {}, {pings} pings unanswered: it was not closed for that",
-            ending_words(&ending),
-            secs(after)
+            ending_words(ending),
+            secs(*after)
         )),
         Muted::Open { pings } if pings.len() >= PINGS_TOO_MANY => judgement.found(
             Finding::new("no-ping-timeout", "a client that answers no ping is kept", KEPT_REMEDY)
                 .with("pings_unanswered", pings.len() as f64)
-                .because(format!("{} pings went unanswered in {}", pings.len(), secs(path.listen))),
+                .because(format!("{} pings went unanswered in {}", pings.len(), secs(listened))),
         ),
         Muted::Open { pings } => {
             let interval = pings.windows(2).map(|pair| pair[1].since(pair[0])).max();
@@ -83,11 +110,11 @@ pub(super) async fn ping_timeout(path: &Rc<Path>, vigil: Option<Rc<Vigil>>, mute
             ));
         }
     }
-    if let Some(vigil) = vigil {
-        judge_unprovoked(&vigil, false, &mut judgement);
-    }
-    judgement
 }
+
+/// Closes that have a reason of their own, whatever the client answers: the other codes of the page (4003 for a duplicate is
+/// one), a pod that is going away, a service that restarts.
+const SAY_NOTHING_OF_PONGS: [u16; 4] = [CLOSE_INVALID_TOKEN, CLOSE_ABORTED, 1001, 1012];
 
 /// What became of the client that answers no ping.
 pub(super) enum Muted {
@@ -230,7 +257,9 @@ pub(super) fn judge_unprovoked(vigil: &Vigil, duplicate: bool, judgement: &mut J
     let finding = if duplicate {
         Finding::new("evicted", "streams are closed with 4003: somebody else uses their tokens", TWIN_REMEDY)
     } else {
-        Finding::new("aborted", "streams that answer every ping are closed with 4003", PONG_REMEDY)
+        let remedy =
+            if reason.is_empty() { format!("{PONG_REMEDY}\n{UNSAID}") } else { PONG_REMEDY.to_owned() };
+        Finding::new("aborted", "streams that answer every ping are closed with 4003", remedy)
     };
     judgement.found(
         finding
@@ -245,3 +274,47 @@ pub(super) fn judge_unprovoked(vigil: &Vigil, duplicate: bool, judgement: &mut J
 }
 
 const DUPLICATE: &str = "duplicate_connection";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::judgement::Outcome;
+
+    fn judged(mute: &Muted) -> (Outcome, &'static str) {
+        let mut judgement = Judgement::default();
+        judge_mute(mute, Duration::from_secs(95), &mut judgement);
+        (judgement.outcome(), judgement.findings.first().map_or("", |finding| finding.name))
+    }
+
+    fn ended(ending: Ending, pings: usize) -> (Outcome, &'static str) {
+        judged(&Muted::Ended { ending, pings, after: Duration::from_secs(90) })
+    }
+
+    fn closed(code: u16, reason: &str, pings: usize) -> (Outcome, &'static str) {
+        ended(Ending::Close { code, reason: reason.into() }, pings)
+    }
+
+    #[test]
+    fn who_answers_no_ping_must_be_closed_with_4003_whatever_the_frame_says_of_it() {
+        assert_eq!(closed(4003, "ping_timeout", 2), (Outcome::Healthy, ""));
+        assert_eq!(closed(4003, "", 2), (Outcome::Healthy, ""));
+        assert_eq!(closed(1011, "keepalive ping timeout", 1), (Outcome::Finding, "ping-timeout-otherwise"));
+    }
+
+    #[test]
+    fn an_end_that_has_another_reason_proves_nothing_of_pongs() {
+        assert_eq!(closed(4003, "duplicate_connection", 2), (Outcome::Inconclusive, ""));
+        assert_eq!(closed(4003, "ping_timeout", 0), (Outcome::Inconclusive, ""), "nobody had asked");
+        assert_eq!(closed(4001, "", 2), (Outcome::Inconclusive, ""));
+        assert_eq!(closed(1012, "", 2), (Outcome::Inconclusive, ""));
+        assert_eq!(ended(Ending::Eof, 2), (Outcome::Inconclusive, ""));
+    }
+
+    #[test]
+    fn who_is_kept_is_named_after_enough_pings_and_not_before() {
+        let open =
+            |pings: u64| Muted::Open { pings: (1..=pings).map(|n| Timestamp::from_secs(n * 30)).collect() };
+        assert_eq!(judged(&open(3)), (Outcome::Inconclusive, ""));
+        assert_eq!(judged(&open(5)), (Outcome::Finding, "no-ping-timeout"));
+    }
+}

@@ -116,7 +116,7 @@ fn judge(vigil: &Vigil, bound: Duration, in_history: Option<usize>) -> Judgement
     }
     let unproved = shares.iter().filter(|share| share.came < share.due && !share.proved).count();
     if unproved > 0 {
-        judgement.saw(format!(
+        judgement.unclear(format!(
             "{unproved} streams brought less than was owed, and nothing at all after it: see silence"
         ));
     }
@@ -137,8 +137,11 @@ impl<'a> Share<'a> {
         let last_missing = missing.iter().map(|publish| publish.answered).max();
         // Answers to our pings prove the path; server pings and later events prove more.
         let proved = last_missing.is_some_and(|answered| tape.last_in > answered);
-        let later = |publish: &&&Publish| missing.iter().all(|missing| publish.sent > missing.sent);
-        let only_early = due.iter().filter(later).any(|publish| came(publish.n))
+        let mut had = due.iter().filter(|publish| came(publish.n)).peekable();
+        let later = |publish: &&Publish| missing.iter().all(|missing| publish.sent > missing.sent);
+        // A subscription that is late misses the first ones, and none behind one that came.
+        let only_early = had.peek().is_some()
+            && had.all(later)
             && missing.iter().all(|publish| publish.sent < vigil.until);
         Some(Self { tape, due: due.len(), came: due.len() - missing.len(), proved, only_early })
     }
@@ -202,6 +205,8 @@ mod tests {
     fn a_stream_that_misses_only_the_first_ones_was_said_hello_to_early() {
         let judgement = judged(vec![tape("pod-1", &[3, 4, 5])]);
         assert_eq!(judgement.findings[0].name, "hello-early", "{judgement:?}");
+        let between = judged(vec![tape("pod-1", &[0, 2, 3, 4, 5])]);
+        assert_eq!(between.findings[0].name, "deaf", "{between:?}");
         let later = judged(vec![tape("pod-1", &[0, 1, 2])]);
         assert_eq!(later.findings[0].name, "deaf", "{later:?}");
     }
@@ -211,6 +216,6 @@ mod tests {
         let mut silent = tape("pod-1", &[]);
         silent.last_in = Timestamp::from_secs(0);
         let judgement = judged(vec![silent]);
-        assert_eq!((judgement.findings.len(), judgement.seen.len()), (0, 2), "{judgement:?}");
+        assert_eq!(judgement.outcome(), Outcome::Inconclusive, "{judgement:?}");
     }
 }

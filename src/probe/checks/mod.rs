@@ -39,7 +39,7 @@ pub(super) async fn examine(
         }
         Check::PingTimeout => {
             let muted = abort::mute(path).await;
-            abort::ping_timeout(path, vigil.await, muted).await
+            abort::ping_timeout(path, vigil.await.as_deref(), &muted)
         }
         Check::Duplicate => {
             let mut judgement = abort::duplicate(path).await;

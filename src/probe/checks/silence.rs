@@ -9,6 +9,7 @@ use crate::probe::judgement::{Finding, Judgement};
 use crate::probe::report::secs;
 use crate::probe::tape::Tape;
 use crate::probe::vigil::Vigil;
+use crate::time::Timestamp;
 
 /// The page's "60+ seconds".
 const LONG_ENOUGH: Duration = Duration::from_secs(60);
@@ -28,29 +29,35 @@ pub(super) fn judge(vigil: &Vigil) -> Judgement {
         judgement.unclear("no stream was open when listening ended: what drops cannot go silent");
         return judgement;
     }
-    let (mut alive, mut gone, mut one_way) = (0_usize, Vec::new(), Vec::new());
+    let (mut alive, mut gone, mut one_way, mut unanswered) = (0_usize, Vec::new(), Vec::new(), 0_usize);
     let patience = patience(vigil);
+    // A server that answers no ping of ours anywhere tells nothing by not answering one.
+    let answers = vigil.tapes().flat_map(|tape| &tape.own_pings).any(|(_, answer)| answer.is_some());
     for tape in &open {
-        match last_asked(tape) {
-            Some((_, Some(_))) if patience.is_some_and(|most| tape.until.since(tape.last_frame) > most) => {
-                gone.push(*tape);
-            }
-            Some((_, Some(_))) => alive += 1,
-            Some((asked, None)) if tape.last_in > asked => one_way.push(*tape),
-            Some((_, None)) => gone.push(*tape),
-            None => judgement.unclear("a stream was not asked whether it is there"),
+        // What is published when listening ends reaches a stream that the server still knows, pinged or not.
+        let is_silent = tape.last_frame < vigil.until
+            && patience.is_some_and(|most| tape.until.since(tape.last_frame) > most);
+        match (tape.own_pings.last(), unanswered_since(tape)) {
+            (None, _) => judgement.unclear("a stream was not asked whether it is there"),
+            _ if is_silent => gone.push(*tape),
+            (_, None) => alive += 1,
+            (_, Some(_)) if !answers => unanswered += 1,
+            (_, Some(asked)) if tape.last_in > asked => one_way.push(*tape),
+            (_, Some(_)) => gone.push(*tape),
         }
     }
-    let answers = vigil.tapes().flat_map(|tape| &tape.own_pings).any(|(_, answer)| answer.is_some());
     if !gone.is_empty() {
         judgement.found(silent(vigil, &gone, open.len()));
     }
-    if !one_way.is_empty() && answers {
+    if !one_way.is_empty() {
         judgement.found(half_open(&one_way, open.len()));
-    } else if !one_way.is_empty() {
-        judgement.unclear(
-            "no ping of ours is answered on any stream, though frames come: nobody can tell which way works",
-        );
+    }
+    if unanswered > 0 {
+        judgement.unclear(format!(
+            "no ping of ours is answered on any stream: whether anybody is there on {unanswered} of {} open streams, only what \
+             the server sends by itself could tell",
+            open.len()
+        ));
     }
     if alive > 0 {
         judgement.saw(format!(
@@ -60,7 +67,7 @@ pub(super) fn judge(vigil: &Vigil) -> Judgement {
         ));
     }
     let heard = open.iter().all(|tape| tape.all_pings().len() >= PINGS_ENOUGH);
-    if gone.is_empty() && one_way.is_empty() && vigil.listened() < LONG_ENOUGH && !heard {
+    if gone.is_empty() && one_way.is_empty() && unanswered == 0 && vigil.listened() < LONG_ENOUGH && !heard {
         judgement.unclear(format!(
             "listened for {} only, and fewer than {PINGS_ENOUGH} pings came on some stream: the page says 60+ seconds",
             secs(vigil.listened())
@@ -79,16 +86,17 @@ fn patience(vigil: &Vigil) -> Option<Duration> {
     Some(gaps.get(gaps.len() / 2)?.mul_f64(1.5) + Duration::from_millis(500))
 }
 
-/// The ping that was sent when listening ended: when, and when it was answered.
-fn last_asked(tape: &Tape) -> Option<(crate::time::Timestamp, Option<crate::time::Timestamp>)> {
-    tape.own_pings.last().copied()
+/// The first of the pings of ours that nobody has answered since; `None`: the last one was answered. When listening ends
+/// there are two of them, with events between: what comes then comes by a path that loses what we send.
+fn unanswered_since(tape: &Tape) -> Option<Timestamp> {
+    let since = tape.own_pings.iter().rev().take_while(|(_, answer)| answer.is_none());
+    since.last().map(|(asked, _)| *asked)
 }
 
 fn silent(vigil: &Vigil, gone: &[&Tape], open: usize) -> Finding {
     let silences: Vec<Duration> = gone.iter().map(|tape| tape.until.since(tape.last_frame)).collect();
     let (least, most) = (silences.iter().min(), silences.iter().max());
-    let answering =
-        gone.iter().filter(|tape| last_asked(tape).is_some_and(|(_, answer)| answer.is_some())).count();
+    let answering = gone.iter().filter(|tape| unanswered_since(tape).is_none()).count();
     let mut pods: BTreeMap<&str, usize> = BTreeMap::new();
     gone.iter().for_each(|tape| *pods.entry(tape.server()).or_insert(0) += 1);
     let pods: Vec<String> = pods.iter().map(|(pod, count)| format!("{count} of {pod}")).collect();
@@ -133,7 +141,6 @@ mod tests {
     use crate::probe::ear::Heard;
     use crate::probe::judgement::Outcome;
     use crate::probe::vigil::Watch;
-    use crate::time::Timestamp;
 
     /// A stream that was pinged by the server at these times, and asked at the end of listening; it answered, or it did
     /// not, and something else came after that, or did not.
@@ -179,8 +186,38 @@ mod tests {
             judged(95, vec![there(), tape(&[30, 60], 95, false, true)]),
             (Outcome::Finding, "half-open")
         );
-        assert_eq!(judged(95, vec![tape(&[30, 60], 95, false, true)]), (Outcome::Inconclusive, ""));
         let forgotten = tape(&[30], 95, true, false);
         assert_eq!(judged(95, vec![there(), forgotten]), (Outcome::Finding, "silent-drop"));
+    }
+
+    #[test]
+    fn an_event_between_two_pings_that_nobody_answers_is_a_path_that_is_half_open() {
+        let at = Timestamp::from_secs;
+        let mut half = tape(&[30, 60, 90], 95, false, true);
+        half.pings(at(102));
+        half.until = at(107);
+        assert_eq!(
+            judged(95, vec![tape(&[30, 60, 90], 95, true, false), half]),
+            (Outcome::Finding, "half-open")
+        );
+    }
+
+    #[test]
+    fn a_server_that_answers_no_ping_of_ours_leaves_it_open_and_its_own_silence_does_not() {
+        let unanswered = || tape(&[30, 60, 90], 95, false, false);
+        assert_eq!(judged(95, vec![unanswered(), unanswered()]), (Outcome::Inconclusive, ""));
+        assert_eq!(judged(95, vec![tape(&[30, 60], 95, false, true)]), (Outcome::Inconclusive, ""));
+        let silent = tape(&[30], 95, false, false);
+        assert_eq!(judged(95, vec![unanswered(), unanswered(), silent]), (Outcome::Finding, "silent-drop"));
+    }
+
+    #[test]
+    fn an_answer_that_is_a_second_late_is_an_answer() {
+        let at = Timestamp::from_secs;
+        let mut far = tape(&[30, 60, 90], 95, false, false);
+        far.pings(at(102));
+        far.hear(at(103), Heard::Pong(1));
+        far.until = at(103);
+        assert_eq!(judged(95, vec![far]), (Outcome::Healthy, ""));
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::header::DATE;
+use http::header::{AGE, DATE};
 use serde::Deserialize;
 use tokio::select;
 
@@ -14,7 +14,8 @@ use crate::driver::tokens::RefreshTrouble;
 use crate::probe::ear::Heard;
 use crate::probe::judgement::{Finding, Judgement};
 use crate::probe::path::{KEYHOLDER, Path, failure_words};
-use crate::probe::tape::ending_words;
+use crate::probe::report::secs;
+use crate::probe::tape::{Tape, ending_words};
 use crate::probe::vigil::Vigil;
 use crate::profile::AuthMode;
 use crate::secret::Secret;
@@ -24,6 +25,9 @@ use crate::wire::CLOSE_INVALID_TOKEN;
 /// Clocks that are further apart than this make good tokens look expired, or not yet valid (ours: what servers commonly
 /// allow for).
 const SKEW_MAX: f64 = 10.0;
+
+/// A token's life is told in whole seconds, by another clock (ours).
+const EXPIRY_SLACK: Duration = Duration::from_secs(2);
 
 const SKEW_REMEDY: &str = "\
 Set the clocks (chrony, NTP) of whoever issues tokens, of the pods and of the clients: a token is judged by the pod's clock, \
@@ -76,14 +80,25 @@ pub(super) async fn examine(path: &Rc<Path>) -> Judgement {
 
 /// Opens one more stream with the newest token, when listening has ended.
 pub(super) async fn again(path: &Rc<Path>, judgement: &mut Judgement) {
+    // Listening may have taken longer than the token lives.
+    path.keep_fresh(KEYHOLDER).await;
     let token = path.line.tokens.access(KEYHOLDER);
     judge_good(&token, &open(path, &token).await, "the newest token, after listening,", judgement);
 }
 
-/// 4001 on streams whose tokens were good when they were opened.
+/// 4001 on streams whose tokens were good when they were opened. A server that ends a live stream with its token does what
+/// the page says of 4001: "token expired".
 pub(super) fn judge_unprovoked(vigil: &Vigil, judgement: &mut Judgement) {
-    let is_refused = |tape: &&crate::probe::tape::Tape| tape.close_code() == Some(CLOSE_INVALID_TOKEN);
-    let refused: Vec<_> = vigil.tapes().filter(is_refused).collect();
+    let is_refused = |tape: &&Tape| tape.close_code() == Some(CLOSE_INVALID_TOKEN);
+    let (expired, refused): (Vec<&Tape>, Vec<&Tape>) =
+        vigil.tapes().filter(is_refused).partition(|tape| has_expired(tape));
+    if !expired.is_empty() {
+        judgement.saw(format!(
+            "{} of {} held streams were closed with 4001 when their tokens expired: refreshed, they come back",
+            expired.len(),
+            vigil.tapes().count()
+        ));
+    }
     let unauthorised = vigil.watches.iter().flat_map(|watch| &watch.refused);
     let unauthorised = unauthorised.filter(|(_, why)| why.contains("HTTP 401")).count();
     if refused.is_empty() && unauthorised == 0 {
@@ -98,11 +113,25 @@ pub(super) fn judge_unprovoked(vigil: &Vigil, judgement: &mut Judgement) {
                 refused.len(),
                 vigil.tapes().count()
             ));
+    let left = |tape: &&Tape| Some(tape.token_until?.since(tape.end.as_ref()?.0));
+    if let Some(left) = refused.iter().filter_map(left).min() {
+        finding = finding.because(format!(
+            "their tokens had {} or more left by what was said when they were issued",
+            secs(left)
+        ));
+    }
     if unauthorised > 0 {
         finding = finding
             .because(format!("{unauthorised} requests of sync with a good token were answered with 401"));
     }
     judgement.found(finding);
+}
+
+/// It was open until its token's end, or as near to it as whole seconds and two clocks come.
+fn has_expired(tape: &Tape) -> bool {
+    let ended = tape.end.as_ref().map(|(at, _)| *at);
+    let lived = tape.hello.is_some();
+    lived && ended.zip(tape.token_until).is_some_and(|(ended, until)| ended + EXPIRY_SLACK >= until)
 }
 
 /// Opens a stream with a token, waits for the first word, and leaves.
@@ -189,6 +218,9 @@ fn judge_bad(answer: &Answer, what: &str, judgement: &mut Judgement) {
 
 /// The page's own advice, done: refresh and reconnect.
 async fn refresh(path: &Rc<Path>, judgement: &mut Judgement) {
+    if !path.line.tokens.can_refresh(KEYHOLDER) {
+        return judgement.unclear("there is no refresh token: nobody can tell whether the refresh works");
+    }
     let refreshed = path.line.tokens.refresh(KEYHOLDER, Rc::clone(path.line.endpoint(KEYHOLDER))).await;
     match refreshed {
         Ok(_) => {
@@ -197,7 +229,7 @@ async fn refresh(path: &Rc<Path>, judgement: &mut Judgement) {
         }
         Err(trouble) => {
             let words = match trouble {
-                RefreshTrouble::Refused => "is refused, or there is no refresh token",
+                RefreshTrouble::Refused => "is refused",
                 RefreshTrouble::Unanswered => "is not answered, or not with a token",
             };
             if path.profile.auth.mode == AuthMode::DevJwt && trouble == RefreshTrouble::Unanswered {
@@ -217,8 +249,10 @@ async fn clocks(path: &Path, judgement: &mut Judgement) {
     let answer = path.look(path.line.endpoint(KEYHOLDER), api::HEALTH).await;
     let took = path.now().since(asked);
     let date = answer.ok().and_then(|answer| {
-        let text = answer.headers.get(DATE)?.to_str().ok()?;
-        unix_seconds(text)
+        let of = |name| answer.headers.get(name)?.to_str().ok();
+        // What a cache on the way answers is as old as it says.
+        let age = of(AGE).and_then(|age| age.trim().parse::<u32>().ok()).unwrap_or(0);
+        Some(unix_seconds(of(DATE)?)? + f64::from(age))
     });
     let Some(date) = date else {
         return judgement.unclear("no answer has a Date: clocks cannot be compared");
@@ -283,6 +317,8 @@ fn claims(token: &Secret) -> Option<Claims> {
 mod tests {
     use super::*;
     use crate::probe::judgement::Outcome;
+    use crate::probe::vigil::Watch;
+    use crate::time::Timestamp;
 
     fn name(judge: impl FnOnce(&mut Judgement)) -> (Outcome, &'static str) {
         let mut judgement = Judgement::default();
@@ -329,6 +365,24 @@ mod tests {
         assert_eq!(judged(-30.0), (Outcome::Finding, "clock-skew"));
         assert_eq!(unix_seconds("Thu, 01 Jan 2026 00:00:00 GMT"), Some(1_767_225_600.0));
         assert_eq!(unix_seconds("yesterday"), None);
+    }
+
+    /// What is said of a stream that was closed with 4001 so long after its upgrade, its token having a life of 60 s.
+    fn closed_at(secs: u64) -> (Outcome, &'static str) {
+        let at = Timestamp::from_secs;
+        let mut tape = Tape::new(1, at(0));
+        tape.token_until = Some(at(60));
+        tape.hear(at(0), Heard::Hello(Default::default()));
+        tape.hear(at(secs), Heard::End(Ending::Close { code: 4001, reason: "".into() }));
+        let watch = Watch { client: 1, pings: false, tapes: vec![tape], refused: Vec::new() };
+        name(|judgement| judge_unprovoked(&Vigil { watches: vec![watch], ..Vigil::default() }, judgement))
+    }
+
+    #[test]
+    fn a_stream_that_ends_with_its_token_is_told_from_one_whose_token_was_good() {
+        assert_eq!(closed_at(20), (Outcome::Finding, "token-refused"));
+        assert_eq!(closed_at(59), (Outcome::Healthy, ""));
+        assert_eq!(closed_at(61), (Outcome::Healthy, ""));
     }
 
     #[test]

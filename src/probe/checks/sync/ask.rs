@@ -3,6 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use http::header::RETRY_AFTER;
+
 use super::order::tell;
 use crate::driver::http::{Answer, Trouble};
 use crate::probe::judgement::{Finding, Judgement};
@@ -13,6 +15,16 @@ use crate::wire::{Position, SyncEvent, error_code};
 
 /// Pages of one walk, at most: what a probe publishes fits into far fewer.
 const PAGES_MAX: usize = 200;
+
+/// So often a request is repeated that was one too many.
+const LIMITED_MAX: u32 = 2;
+
+/// After this time, and at the most after that, where the server advises it (ours).
+const LIMITED_PAUSE: Duration = Duration::from_secs(1);
+const LIMITED_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Between two looks at a history that does not have everything yet.
+const HISTORY_PAUSE: Duration = Duration::from_millis(200);
 
 /// Most events that history returns at once (documented).
 const HISTORY_LIMIT: u32 = 200;
@@ -127,9 +139,32 @@ pub(in super::super) async fn page(
     limit: u32,
     timeout: Duration,
 ) -> Result<Page, Refusal> {
-    let asked = path.now();
-    let answer = path.sync(client, since, limit, timeout).await;
+    let (asked, answer) = patiently(path, async || path.sync(client, since, limit, timeout).await).await;
     read(path, answer, since, asked, false)
+}
+
+/// A probe asks oftener than a client does, so "too many requests" is answered as it should be: by asking again, later. What
+/// is said to patience as well is an answer. With the time at which that was asked for.
+async fn patiently(
+    path: &Path,
+    ask: impl AsyncFn() -> Result<Answer, Trouble>,
+) -> (Timestamp, Result<Answer, Trouble>) {
+    let mut left = LIMITED_MAX;
+    loop {
+        let asked = path.now();
+        let answer = ask().await;
+        match &answer {
+            Ok(limited) if limited.status == 429 && left > 0 => path.sleep(advised(limited)).await,
+            _ => return (asked, answer),
+        }
+        left -= 1;
+    }
+}
+
+/// `Retry-After` in seconds, where it says so, and no longer than anybody waits.
+fn advised(answer: &Answer) -> Duration {
+    let value = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    value.map_or(LIMITED_PAUSE, Duration::from_secs).clamp(LIMITED_PAUSE, LIMITED_PAUSE_MAX)
 }
 
 /// The page of an answer that came just now.
@@ -194,11 +229,24 @@ impl Walk {
 
 /// Walks from `since` until there is no more.
 pub(in super::super) async fn walk(path: &Rc<Path>, client: u32, since: Position, limit: u32) -> Walk {
+    walk_to(path, client, since, limit, Position::MAX).await
+}
+
+/// Likewise, but no further than to the page that brings this position: where others publish as fast as small pages are read,
+/// there is always more.
+pub(in super::super) async fn walk_to(
+    path: &Rc<Path>,
+    client: u32,
+    since: Position,
+    limit: u32,
+    last: Position,
+) -> Walk {
     let (mut cursor, mut pages) = (since, Vec::new());
     while pages.len() < PAGES_MAX {
         match page(path, client, cursor, limit, Duration::ZERO).await {
             Ok(own) => {
-                let (next, more) = (own.cursor(), own.has_more);
+                let more = own.has_more && own.highest() < Some(last);
+                let next = own.cursor();
                 pages.push(own);
                 if !more {
                     return Walk { limit, pages, end: End::Done };
@@ -227,8 +275,8 @@ impl History {
     pub(in super::super) async fn read(path: &Rc<Path>, client: u32, room: u32, from: Position) -> Self {
         let (mut own, mut from) = (Self::default(), from);
         for _ in 0..PAGES_MAX {
-            let asked = path.now();
-            let answer = path.history(client, room, from, HISTORY_LIMIT).await;
+            let (asked, answer) =
+                patiently(path, async || path.history(client, room, from, HISTORY_LIMIT).await).await;
             let page = match read(path, answer, from, asked, true) {
                 Ok(page) => page,
                 Err(refusal) => {
@@ -246,8 +294,48 @@ impl History {
         own
     }
 
+    /// Reads it until it has all of these, for no longer than late events may take: a history that is written behind the
+    /// log is late, and leaves nothing out.
+    pub(in super::super) async fn read_with(
+        path: &Rc<Path>,
+        client: u32,
+        room: u32,
+        from: Position,
+        wanted: &[u32],
+    ) -> Self {
+        let until = path.now() + path.lateness_bound();
+        loop {
+            let own = Self::read(path, client, room, from).await;
+            let whole = wanted.iter().all(|&n| own.has(room, n));
+            if whole || own.refusal.is_some() || path.now() >= until {
+                return own;
+            }
+            path.sleep(HISTORY_PAUSE).await;
+        }
+    }
+
     /// It has the event of this number.
     pub(in super::super) fn has(&self, room: u32, n: u32) -> bool {
         self.rows.iter().any(|row| row.is(room, n))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::HeaderMap;
+
+    use super::*;
+
+    #[test]
+    fn a_server_that_says_when_to_come_again_is_believed_within_reason() {
+        let of = |value: Option<&'static str>| {
+            let headers = value.map(|value| (RETRY_AFTER, value.parse().expect("a value")));
+            let headers = HeaderMap::from_iter(headers);
+            let answer = Answer { status: 429, body: Bytes::new(), cookies: Vec::new(), pod: None, headers };
+            advised(&answer).as_secs()
+        };
+        let said = [None, Some("0"), Some("3"), Some("3600"), Some("Thu, 01 Jan 2026 00:00:00 GMT")];
+        assert_eq!(said.map(of), [1, 1, 3, 5, 1]);
     }
 }

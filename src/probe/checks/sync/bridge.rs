@@ -70,7 +70,8 @@ async fn gather(path: &Rc<Path>) -> Result<Cut, String> {
         }
         _ => Vec::new(),
     };
-    let history = History::read(path, client, ROOM, since).await;
+    let came: Vec<u32> = run.numbers().into_iter().filter(|&n| walk.has(ROOM, n)).collect();
+    let history = History::read_with(path, client, ROOM, since, &came).await;
     Ok(Cut { since, how, run, walk, fates, history })
 }
 

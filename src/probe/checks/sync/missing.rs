@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{History, LIMIT, ROOM, Row, name, publishers, walk};
+use super::ask::End;
+use super::{History, LIMIT, ROOM, Row, name, publishers, spacing, walk};
 use crate::probe::judgement::{Finding, Judgement};
 use crate::probe::path::{Path, Publish};
 use crate::probe::report::secs;
@@ -28,6 +29,8 @@ pub(super) enum Fate {
     Nowhere,
     /// Sync never returned it, and history could not be read.
     Unknown(String),
+    /// Sync did not return it, and refused to be asked again.
+    Unasked(String),
 }
 
 /// Looks for events that a walk from `base` to `cursor` did not bring, until they are there or the lateness bound has passed.
@@ -39,6 +42,7 @@ pub(super) async fn trace(
     missing: Vec<Publish>,
 ) -> Vec<(Publish, Fate)> {
     let (begun, mut open, mut told) = (path.now(), missing, Vec::new());
+    let mut last_end = End::Done;
     while !open.is_empty() {
         let on = walk(path, client, cursor, LIMIT).await;
         let passed = on.cursor().unwrap_or(cursor).max(cursor);
@@ -60,30 +64,39 @@ pub(super) async fn trace(
             told.push((publish.clone(), fate));
             false
         });
-        cursor = passed;
+        (cursor, last_end) = (passed, below.end);
         if path.now() >= begun + path.lateness_bound() {
             break;
         }
-        path.sleep(PAUSE).await;
+        path.sleep(PAUSE.max(spacing(path) * 2)).await;
     }
     if !open.is_empty() {
         let own = History::read(path, client, ROOM, base).await;
         let other = History::read(path, publishers(path, 1)[0], ROOM, base).await;
         told.extend(open.into_iter().map(|publish| {
-            let n = publish.n;
-            let fate =
-                match (own.has(ROOM, n), other.has(ROOM, n), own.refusal.as_ref().or(other.refusal.as_ref()))
-                {
-                    (true, ..) => Fate::InHistory,
-                    (false, true, _) => Fate::HiddenFromOne,
-                    (false, false, None) => Fate::Nowhere,
-                    (false, false, Some(refusal)) => Fate::Unknown(refusal.words()),
-                };
+            let fate = Fate::in_the_end(publish.n, &last_end, &own, &other);
             (publish, fate)
         }));
     }
     told.sort_by_key(|(publish, _)| publish.n);
     told
+}
+
+impl Fate {
+    /// Of an event that no sync has brought: the last of them came to this end, and histories as two members have them.
+    fn in_the_end(n: u32, sync: &End, own: &History, other: &History) -> Self {
+        match sync {
+            End::Done => {}
+            End::Refused(refusal) => return Self::Unasked(refusal.words()),
+            End::Stuck | End::TooLong => return Self::Unasked("came to no end".to_owned()),
+        }
+        match (own.has(ROOM, n), other.has(ROOM, n), own.refusal.as_ref().or(other.refusal.as_ref())) {
+            (true, ..) => Self::InHistory,
+            (false, true, _) => Self::HiddenFromOne,
+            (false, false, None) => Self::Nowhere,
+            (false, false, Some(refusal)) => Self::Unknown(refusal.words()),
+        }
+    }
 }
 
 /// What it means, of `total` events that were acknowledged.
@@ -134,6 +147,11 @@ pub(super) fn judge(fates: &[(Publish, Fate)], total: usize, judgement: &mut Jud
             }
             Fate::Unknown(why) => {
                 judgement.unclear(format!("{name} is in no page of sync; the room's history was {why}"));
+            }
+            Fate::Unasked(why) => {
+                judgement.unclear(format!(
+                    "{name} did not come by the first sync; whether a later one has it cannot be told: it {why}"
+                ));
             }
         }
     }
@@ -190,6 +208,7 @@ pub(super) fn judge_twice<'a>(rows: impl Iterator<Item = &'a Row>, judgement: &m
 
 #[cfg(test)]
 mod tests {
+    use super::super::Refusal;
     use super::*;
     use crate::probe::judgement::Outcome;
     use crate::probe::path::Published;
@@ -220,6 +239,20 @@ mod tests {
         }
         assert_eq!(fate(Fate::Late(PAUSE)).outcome(), Outcome::Healthy);
         assert_eq!(fate(Fate::Unknown("answered 500".to_owned())).outcome(), Outcome::Inconclusive);
+    }
+
+    #[test]
+    fn a_sync_that_refuses_to_be_asked_again_has_left_nothing_out() {
+        let row = Row { id: Some("e".into()), position: Some(7), ours: Some((ROOM, Some(3))) };
+        let (has, lacks) = (History { rows: vec![row], refusal: None }, History::default());
+        let refused = End::Refused(Refusal::Status(429, None));
+        assert_eq!(Fate::in_the_end(3, &End::Done, &has, &lacks), Fate::InHistory);
+        assert_eq!(Fate::in_the_end(3, &End::Done, &lacks, &has), Fate::HiddenFromOne);
+        assert_eq!(Fate::in_the_end(3, &End::Done, &lacks, &lacks), Fate::Nowhere);
+        for history in [&has, &lacks] {
+            let told = Fate::in_the_end(3, &refused, history, history);
+            assert_eq!(fate(told).outcome(), Outcome::Inconclusive);
+        }
     }
 
     #[test]

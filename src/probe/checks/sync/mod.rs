@@ -21,7 +21,7 @@ pub(super) use ask::{Page, Refusal, Row, read, walk};
 pub(super) use bridge::greeted;
 pub(super) use publishing::{anchor, spacing};
 
-use ask::{History, Walk, page};
+use ask::{History, Walk, page, walk_to};
 use publishing::{Base, Run, name};
 
 /// Events of one page, where nothing else is asked for (documented default).

@@ -5,12 +5,18 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::order::{judge_end, judge_order, judge_repeats, name, tell, told};
-use super::{LIMIT, Page, ROOM, Refusal, Row, Run, Walk, anchor, bridger, page, walk};
+use super::{
+    LIMIT, Page, ROOM, Refusal, Row, Run, Walk, anchor, ask::End, bridger, page, spacing, walk, walk_to,
+};
 use crate::probe::judgement::{Finding, Judgement, Observation};
 use crate::probe::path::Path;
+use crate::wire::Position;
 
 /// Events of the run: enough for borders of either kind.
 const EVENTS: u32 = 7;
+
+/// Between two looks at a sync that does not have everything yet.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// What came of it.
 #[derive(Debug)]
@@ -45,18 +51,33 @@ async fn gather(path: &Rc<Path>) -> Result<Read, String> {
     if let Some(why) = run.trouble(3) {
         return Err(why);
     }
-    let whole = walk(path, client, base.position, LIMIT).await;
+    let whole = settled(path, client, base.position, &run).await;
+    let ours: Vec<Position> =
+        whole.rows().filter(|row| is_ours(row)).filter_map(|row| row.position).collect();
+    let end = ours.iter().copied().max().unwrap_or(base.position);
     let mut walks = Vec::new();
     for limit in [1, 2] {
-        walks.push(walk(path, client, base.position, limit).await);
+        walks.push(walk_to(path, client, base.position, limit, end).await);
     }
     let mut after = Vec::new();
-    for position in whole.rows().filter_map(|row| row.position).collect::<Vec<_>>() {
+    for position in ours {
         after.push(page(path, client, position, 2, Duration::ZERO).await);
     }
-    let end = whole.rows().filter_map(|row| row.position).max().unwrap_or(base.position);
     let beyond = page(path, client, end, 2, Duration::ZERO).await;
     Ok(Read { whole, walks, after, beyond })
+}
+
+/// The whole run in large pages, when sync has all of it: whether it has it at once is asked elsewhere.
+async fn settled(path: &Rc<Path>, client: u32, from: Position, run: &Run) -> Walk {
+    let until = path.now() + path.lateness_bound();
+    loop {
+        let whole = walk(path, client, from, LIMIT).await;
+        let has_all = run.numbers().iter().all(|&n| whole.has(ROOM, n));
+        if has_all || whole.end != End::Done || path.now() >= until {
+            return whole;
+        }
+        path.sleep(PAUSE.max(spacing(path))).await;
+    }
 }
 
 fn judge(read: &Read) -> Judgement {
@@ -71,7 +92,7 @@ fn judge(read: &Read) -> Judgement {
     }
     judge_order("sync in one page", &read.whole, &mut judgement);
     if let Ok(beyond) = &read.beyond {
-        let last = Walk { limit: 2, pages: vec![beyond.clone()], end: super::ask::End::Done };
+        let last = Walk { limit: 2, pages: vec![beyond.clone()], end: End::Done };
         judge_order("sync from the end", &last, &mut judgement);
     }
     judge_since(read, &whole, &mut judgement);
@@ -159,12 +180,12 @@ fn judge_walk(walk: &Walk, whole: &[&Row], judgement: &mut Judgement) {
             _ => skipped.push(format!("{asked}: {} came in no page", name(row))),
         }
     }
-    let past: Vec<&Page> = walk.pages.iter().filter(|page| is_past(page)).collect();
-    if skipped.is_empty() && cut_short.is_empty() && !past.is_empty() && !repeats(walk) {
+    let borders: Vec<&Page> = walk.pages.iter().filter(|page| is_border(page)).collect();
+    if skipped.is_empty() && cut_short.is_empty() && !repeats(walk) && is_one_past(&borders) {
         skipped.push(format!(
-            "{asked}: {} of {} page borders gave next_cursor past the last event returned (nothing lay there this time)",
-            past.len(),
-            walk.pages.len() - 1
+            "{asked}: all {} page borders gave the position behind the last event returned as next_cursor (nothing lay there this \
+             time)",
+            borders.len()
         ));
     }
     let finding = Finding::new(
@@ -182,9 +203,16 @@ fn judge_walk(walk: &Walk, whole: &[&Row], judgement: &mut Judgement) {
     tell(finding, &cut_short, judgement);
 }
 
-/// Its cursor lies past its last event, and there is more.
-fn is_past(page: &Page) -> bool {
-    page.has_more && page.highest().is_some() && page.next_cursor > page.highest()
+/// It has events, and there is more.
+fn is_border(page: &&Page) -> bool {
+    page.has_more && page.highest().is_some()
+}
+
+/// At every border the cursor is one past the last event: that is counted, and not known. A server that looks through the
+/// whole tenant gives what it has looked at so far, which lies past by as much as others publish, and skips nothing.
+fn is_one_past(borders: &[&Page]) -> bool {
+    let one_past = |page: &&Page| page.next_cursor == page.highest().map(|highest| highest + 1);
+    borders.len() > 1 && borders.iter().all(one_past)
 }
 
 /// Its pages begin at the event that `since` names: then a cursor past the last event is right.
@@ -209,7 +237,9 @@ fn observe(read: &Read, judgement: &mut Judgement) {
             at(1)
         ),
     ));
-    if let Ok(page) = &read.beyond {
+    if let Ok(page) = &read.beyond
+        && page.rows.is_empty()
+    {
         let what = match page.next_cursor {
             Some(next) if next == page.since => "since itself".to_owned(),
             Some(next) => format!("{next} for since={}", page.since),
@@ -230,7 +260,6 @@ mod tests {
     use super::super::order::tests::{page, row, walk};
     use super::*;
     use crate::probe::judgement::Outcome;
-    use crate::wire::Position;
 
     /// Three events at 6, 7, 8 behind 5, read as a good server has them; `ahead`: how far its cursor lies past.
     fn read(ahead: Position) -> Read {
@@ -280,17 +309,40 @@ mod tests {
         assert!(skips.findings[0].evidence[0].contains(line), "{skips:?}");
     }
 
+    /// Events at 6, 9 and 12, in pages of one whose cursors lie at these positions; between the events there is nothing.
+    fn sparse(cursors: [Position; 2]) -> Read {
+        let mut sparse = read(0);
+        let rows = [row(1, 6), row(2, 9), row(3, 12)];
+        sparse.whole = walk(LIMIT, vec![page(5, &rows, 12, false)]);
+        sparse.after.clear();
+        let [first, second] = cursors;
+        let pages = vec![
+            page(5, &rows[..1], first, true),
+            page(first, &rows[1..2], second, true),
+            page(second, &rows[2..], 12, false),
+        ];
+        sparse.walks = vec![walk(1, pages)];
+        sparse
+    }
+
     #[test]
-    fn a_cursor_past_the_last_event_is_a_finding_though_nothing_lay_there() {
-        // Positions 6, 8, 9: between the first and the second there is nothing to skip.
-        let mut latent = read(0);
-        let gap = [row(1, 6), row(2, 8), row(3, 9)];
-        latent.whole = walk(LIMIT, vec![page(5, &gap, 9, false)]);
-        latent.after.clear();
-        let pages =
-            vec![page(5, &gap[..1], 7, true), page(7, &gap[1..2], 8, true), page(8, &gap[2..], 9, false)];
-        latent.walks = vec![walk(1, pages)];
-        assert_eq!(names(&latent), ["cursor-skips"]);
+    fn a_cursor_that_is_always_one_past_the_last_event_is_a_finding_though_nothing_lay_there() {
+        assert_eq!(names(&sparse([7, 10])), ["cursor-skips"]);
+    }
+
+    #[test]
+    fn a_cursor_past_what_others_published_in_a_busy_tenant_is_none() {
+        assert_eq!(names(&sparse([8, 10])), [""; 0]);
+        assert_eq!(names(&sparse([6, 10])), [""; 0]);
+    }
+
+    #[test]
+    fn an_end_where_others_have_published_meanwhile_says_nothing_of_empty_pages() {
+        let mut busy = read(0);
+        let foreign = Row { ours: None, ..row(9, 11) };
+        busy.beyond = Ok(page(8, &[foreign], 11, false));
+        let told = judge(&busy);
+        assert!(told.observed.iter().all(|own| own.topic != "next-cursor-empty"), "{told:?}");
     }
 
     #[test]

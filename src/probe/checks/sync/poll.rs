@@ -28,6 +28,9 @@ const DEFAULT: Duration = Duration::from_secs(30);
 /// Time on top of it that the listening time must allow.
 const MARGIN: Duration = Duration::from_secs(3);
 
+/// A poll has this time to reach the server before the event that is to end it, beside what the way there takes.
+const LEAD: Duration = Duration::from_millis(200);
+
 /// How long the poll that an event ends may wait.
 const WAKE: Duration = Duration::from_secs(20);
 
@@ -114,9 +117,11 @@ async fn wake(path: &Rc<Path>) -> (Result<Vec<Duration>, Refusal>, Result<Wake, 
     }
     let since = walk(path, client, base.position, LIMIT).await.cursor().unwrap_or(base.position);
     let poll = poll(path, client, since);
+    // Long enough for the poll to be there first, on a connection of its own if need be: one that comes behind the event has
+    // its answer at once, and nothing is known.
+    let ahead = LEAD + times.iter().max().copied().unwrap_or_default() * 4;
     let publish = async {
-        // Long enough for the poll to be there first; if it is not, it has its answer at once.
-        path.sleep(Duration::from_millis(200)).await;
+        path.sleep(ahead).await;
         path.publish(publishers(path, 1)[0], super::ROOM).await
     };
     let (polled, publish) = futures::join!(poll, publish);

@@ -62,7 +62,19 @@ pub(in super::super) async fn examine(path: &Rc<Path>) -> Judgement {
 
 async fn gather(path: &Rc<Path>) -> Result<Followed, String> {
     let client = bridger(path);
-    let mut ear = greeted(path, client).await;
+    match greeted(path, client).await {
+        Ok(mut ear) => {
+            let mut all = ear.meanwhile(by_sync(path, client)).await?;
+            all.stream = Ok(heard(path, &mut ear, &all.run).await);
+            ear.leave().await;
+            Ok(all)
+        }
+        Err(why) => Ok(Followed { stream: Err(why), ..by_sync(path, client).await? }),
+    }
+}
+
+/// All of it but what the stream brings meanwhile.
+async fn by_sync(path: &Rc<Path>, client: u32) -> Result<Followed, String> {
     let base = anchor(path).await?;
     let members = publishers(path, MEMBERS);
     let publishing = async { join_all(members.iter().map(|&member| speak(path, member))).await };
@@ -79,14 +91,7 @@ async fn gather(path: &Rc<Path>) -> Result<Followed, String> {
         _ => Vec::new(),
     };
     let again = walk(path, client, base.position, LIMIT).await;
-    let stream = match &mut ear {
-        Ok(ear) => Ok(heard(path, ear, &run).await),
-        Err(why) => Err(why.clone()),
-    };
-    if let Ok(ear) = ear {
-        ear.leave().await;
-    }
-    Ok(Followed { base, sent, run, followed, again, stream, fates })
+    Ok(Followed { base, sent, run, followed, again, stream: Ok(Vec::new()), fates })
 }
 
 /// One member's part, each event when the one before is answered.

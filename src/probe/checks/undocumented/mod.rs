@@ -33,6 +33,7 @@ pub(super) async fn examine(path: &Rc<Path>) -> Judgement {
     for (topic, why) in [
         ("slow-consumers", "a probe does not overload: a run with the fault slow-reader shows it"),
         ("pod-shutdown", "a probe ends no pods: a run with a restart in it shows it"),
+        ("capacity", "a probe loads nothing: a run with a load of its own shows whether that is carried"),
     ] {
         judgement.observed(Observation::unseen(topic, why));
     }

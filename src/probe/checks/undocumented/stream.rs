@@ -48,7 +48,8 @@ struct Said {
 
 /// Listens while members speak in two rooms, asks about typing, and says goodbye.
 pub(super) async fn observe(path: &Rc<Path>, judgement: &mut Judgement) {
-    const TOPICS: [&str; 6] = ["delivery", "order", "sender-echo", "event-types", "typing", "close-1000"];
+    const TOPICS: [&str; 7] =
+        ["delivery", "order", "sender-echo", "event-types", "typing", CLIENT_PING, "close-1000"];
     let client = bridger(path);
     let mut ear = match greeted(path, client).await {
         Ok(ear) => ear,
@@ -61,24 +62,21 @@ pub(super) async fn observe(path: &Rc<Path>, judgement: &mut Judgement) {
     };
     let mut members = publishers(path, MEMBERS - 1);
     members.push(client);
-    let side = make_side(path, client, &members).await;
-    let said = speak(path, &members, side.as_deref().ok()).await;
+    let side = ear.meanwhile(make_side(path, client, &members)).await;
+    let said = ear.meanwhile(speak(path, &members, side.as_deref().ok())).await;
     let came = listen(path, &mut ear, &said).await;
     judgement.observed(delivery(&said, &came));
     judgement.observed(order(&came, side.as_ref().err()));
     judgement.observed(echo(&said, &came, client));
-    judgement.observed(types(path, client, &came).await);
+    judgement.observed(ear.meanwhile(types(path, client, &came)).await);
     judgement.observed(typing(path, &mut ear, members[0]).await);
+    judgement.observed(client_ping(path, &mut ear).await);
     if !ear.kinds.is_empty() {
         let kinds: Vec<String> = ear.kinds.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
         judgement.observed(Observation::new("other-frames", kinds.join(", ")));
     }
     judgement.observed(goodbye(path, ear).await);
-    if let Ok(side) = side
-        && let Err(why) = put_away(path, client, &side).await
-    {
-        judgement.saw(format!("the room {side}, made for this, could not be archived: {why}"));
-    }
+    path.archive_side_rooms().await;
 }
 
 /// A second room; the id of it.
@@ -91,6 +89,7 @@ async fn make_side(path: &Rc<Path>, client: u32, members: &[u32]) -> Result<Box<
         return Err(format!("a second room was answered {}", answer.status));
     }
     let room = room_id(&answer.body).map_err(|error| error.to_string())?;
+    path.made_side_room(client, room.clone());
     for &member in members.iter().filter(|&&member| member != client) {
         let way = api::join(&room);
         let answer = path.ask(member, Call::post(&way, "{}"), api::ANSWER_BYTES).await;
@@ -100,13 +99,6 @@ async fn make_side(path: &Rc<Path>, client: u32, members: &[u32]) -> Result<Box<
         }
     }
     Ok(room)
-}
-
-async fn put_away(path: &Rc<Path>, client: u32, room: &str) -> Result<(), String> {
-    let way = api::archive(room);
-    let answer = path.ask(client, Call::post(&way, "{}"), api::ANSWER_BYTES).await;
-    let answer = answer.map_err(|trouble| trouble_words(&trouble))?;
-    if answer.is_success() { Ok(()) } else { Err(format!("answered {}", answer.status)) }
 }
 
 /// All members at once, each in both rooms in turn.
@@ -317,6 +309,35 @@ fn in_sync(body: &Value) -> bool {
     let kind =
         |event: &Value| event.get("event_type").or_else(|| event.get("type"))?.as_str().map(str::to_owned);
     events.into_iter().flatten().filter_map(kind).any(|kind| kind.contains("typing"))
+}
+
+const CLIENT_PING: &str = "client-ping";
+
+/// A frame of the client's own that is no answer: is a ping of its own taken, and answered?
+async fn client_ping(path: &Rc<Path>, ear: &mut Ear) -> Observation {
+    const NUMBER: u32 = 1;
+    let sent = path.now();
+    ear.ping(NUMBER).await;
+    let until = sent + SOON;
+    loop {
+        tokio::select! {
+            biased;
+            (at, heard) = ear.next() => match heard {
+                Heard::Pong(NUMBER) => {
+                    let after = at.since(sent);
+                    return Observation::new(CLIENT_PING, format!("a protocol ping of the client's own is answered after {}", millis(after)))
+                        .with("after_ms", after.as_secs_f64() * 1e3);
+                }
+                Heard::End(ending) => {
+                    return Observation::new(CLIENT_PING, format!("a protocol ping of the client's own is answered by {}", ending_words(&ending)));
+                }
+                _ => {}
+            },
+            () = path.sleep_until(until) => {
+                return Observation::new(CLIENT_PING, format!("a protocol ping of the client's own is not answered in {}", millis(SOON)));
+            }
+        }
+    }
 }
 
 /// Close 1000, and what the server says to that.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{SIDE, bridger, publishers};
 use crate::driver::api;
 use crate::driver::http::{Answer, Call, Trouble};
-use crate::probe::checks::sync::{LIMIT, walk};
+use crate::probe::checks::sync::{LIMIT, spacing, walk};
 use crate::probe::judgement::{Judgement, Observation};
 use crate::probe::path::{Path, TALK, trouble_words};
 use crate::wire::{CONTENT_MIN, Created, RawStamp, error_code, send_body};
@@ -27,6 +27,7 @@ pub(super) async fn observe(path: &Rc<Path>, judgement: &mut Judgement) {
     let way = api::send(&path.provisioned.rooms[TALK as usize]);
     let mut answers = Vec::new();
     for anew in [false, false, true, true] {
+        path.sleep(spacing(path)).await;
         path.count_publish();
         let call = Call::post(&way, body.clone());
         answers.push(if anew {

@@ -1,66 +1,37 @@
-//! "On reconnect: sync to bridge the gap, then resume the stream." What is published between the last sync reply and the new
-//! subscription is in neither: the seam. It belongs to the documented order, so its being there is no finding; its width, and
-//! a hello that comes before the subscription is in force, are.
+//! What a few reconnects say: what fell into the seam, how wide it was, and whether hello was true (pure).
 
-use std::cell::Cell;
-use std::rc::Rc;
 use std::time::Duration;
 
-use futures::StreamExt as _;
-use futures::stream::FuturesUnordered;
-
-use super::bridge::greeted;
-use super::order::{judge_end, tell};
-use super::{LIMIT, ROOM, Run, Walk, anchor, ask::End, bridger, millis, name, publishers, spacing, walk};
-use crate::probe::ear::{Ear, Heard};
+use super::super::order::{judge_end, tell};
+use super::super::{ROOM, Run, Walk, millis, name};
 use crate::probe::judgement::{Finding, Judgement, Observation};
-use crate::probe::path::{Path, Publish};
+use crate::probe::path::Publish;
 use crate::time::Timestamp;
-use crate::wire::Position;
 
-/// Reconnects.
-const TRIES: usize = 5;
-
-/// Events around one of them, at most.
-const EVENTS_MAX: usize = 120;
-
-/// The first so many come one close behind the other.
-const DENSE_MAX: usize = 60;
-
-/// Between two of those; off loopback, what `[limits]` allows.
-const DENSE: Duration = Duration::from_millis(1);
-
-/// Between two of the others, while the stream is waited for.
-const SPARSE: Duration = Duration::from_millis(100);
-
-/// Events under way before the client asks sync.
-const LEAD: u32 = 6;
-
-/// Events that have to come on the stream before a try is over, of those sent after hello.
-const BEHIND: usize = 3;
-
-/// Nothing came on the stream for so long after hello: no more is published.
-const PATIENCE: Duration = Duration::from_secs(4);
-
-/// What was on its way when the last event came has this long to come.
-const GRACE: Duration = Duration::from_millis(100);
-
-/// A seam is wide when no reconnect was quicker (ours; documented: about 2 s to hello is a failure).
+/// A seam is wide when no reconnect was quicker (ours; documented: about 2 s to hello is a failure), what the way there and
+/// back takes left out.
 const WIDE: Duration = Duration::from_secs(1);
+
+/// So often the way is gone before hello: TCP, TLS (twice in its older version), the upgrade.
+const ROUND_TRIPS: u32 = 4;
 
 /// One reconnect in the documented order.
 #[derive(Debug)]
-struct Try {
+pub(super) struct Try {
     /// When the last page of sync was there.
-    synced: Timestamp,
+    pub(super) synced: Timestamp,
     /// When hello was.
-    hello: Timestamp,
-    run: Run,
-    before: Walk,
+    pub(super) hello: Timestamp,
+    pub(super) run: Run,
+    pub(super) before: Walk,
     /// Numbers that came on the stream.
-    live: Vec<u32>,
+    pub(super) live: Vec<u32>,
     /// Sync once more, from where the first one ended.
-    after: Walk,
+    pub(super) after: Walk,
+    /// From a ping of ours on the new stream to its answer; `None`: nobody answered.
+    pub(super) round_trip: Option<Duration>,
+    /// How the stream ended before it was left: what it did not bring then was not its to bring.
+    pub(super) ended: Option<String>,
 }
 
 impl Try {
@@ -83,7 +54,7 @@ impl Try {
     }
 
     /// What sync once more did not have either.
-    fn lost(&self) -> impl Iterator<Item = &Publish> {
+    pub(super) fn lost(&self) -> impl Iterator<Item = &Publish> {
         self.neither().filter(|own| !self.after.has(ROOM, own.n))
     }
 
@@ -93,171 +64,11 @@ impl Try {
     }
 }
 
-/// Reconnects a few times while others publish.
-pub(in super::super) async fn examine(path: &Rc<Path>) -> Judgement {
-    let _floor = path.floor.lock().await;
-    let mut judgement = Judgement::default();
-    let mut cursor = match anchor(path).await {
-        Ok(base) => base.position,
-        Err(why) => {
-            judgement.unclear(why);
-            return judgement;
-        }
-    };
-    let mut tries = Vec::new();
-    for _ in 0..TRIES {
-        match reconnect(path, cursor).await {
-            Ok(own) => {
-                let whole = own.before.end == End::Done && own.after.end == End::Done;
-                cursor = own.after.cursor().unwrap_or(cursor).max(cursor);
-                tries.push(own);
-                if !whole {
-                    break;
-                }
-            }
-            Err(why) => {
-                judgement.unclear(why);
-                break;
-            }
-        }
-    }
-    judge(&tries, &mut judgement);
-    judgement
-}
-
-/// How far the one who reconnects is, for the ones who publish.
-#[derive(Default)]
-struct State {
-    sent: Cell<u32>,
-    heard: Cell<bool>,
-    over: Cell<bool>,
-}
-
-async fn reconnect(path: &Rc<Path>, cursor: Position) -> Result<Try, String> {
-    let state = State::default();
-    let client = async {
-        let entered = enter(path, cursor, &state).await;
-        // Whatever came of it: nobody publishes for nothing.
-        state.over.set(true);
-        entered
-    };
-    let (run, entered) = futures::join!(publish(path, &state), client);
-    if let Some(why) = run.trouble(1) {
-        return Err(why);
-    }
-    let (before, synced, hello, mut ear, mut live) = entered?;
-    listen(path, &mut ear, &run, hello, &mut live).await;
-    let from = before.cursor().unwrap_or(cursor);
-    let mut own =
-        Try { synced, hello, run, before, live, after: walk(path, bridger(path), from, LIMIT).await };
-    let bound = own.run.stored.iter().map(|own| own.answered).max().unwrap_or(hello) + path.lateness_bound();
-    // What is late is not lost.
-    while own.after.end == End::Done && own.lost().next().is_some() && path.now() < bound {
-        path.sleep(GRACE).await;
-        own.after = walk(path, bridger(path), from, LIMIT).await;
-    }
-    ear.reset();
-    Ok(own)
-}
-
-/// Sync to its end, then the stream, then until a few events have come that were sent after hello.
-async fn enter(
-    path: &Rc<Path>,
-    cursor: Position,
-    state: &State,
-) -> Result<(Walk, Timestamp, Timestamp, Ear, Vec<u32>), String> {
-    let client = bridger(path);
-    let begun = path.now();
-    while state.sent.get() < LEAD && path.now() < begun + PATIENCE {
-        path.sleep(Duration::from_millis(1)).await;
-    }
-    let before = walk(path, client, cursor, LIMIT).await;
-    let synced = before.pages.last().map_or_else(|| path.now(), |page| page.answered);
-    let mut ear =
-        greeted(path, client).await.map_err(|why| format!("there was no stream to resume: {why}"))?;
-    let hello = path.now();
-    let (mut live, mut behind) = (Vec::new(), 0);
-    let first = state.sent.get();
-    let mut until = hello + PATIENCE;
-    loop {
-        tokio::select! {
-            biased;
-            (_, heard) = ear.next() => match heard {
-                Heard::Event(event) => if let Some((ROOM, Some(n))) = event.ours {
-                    live.push(n);
-                    state.heard.set(true);
-                    behind += 1;
-                },
-                Heard::End(_) => break,
-                _ => {}
-            },
-            () = path.sleep_until(until) => break,
-        }
-        // Of those that came, as many may have been sent before hello as were under way.
-        if behind >= BEHIND && state.sent.get() >= first + LEAD && !state.over.replace(true) {
-            until = until.min(path.now() + GRACE);
-        }
-    }
-    Ok((before, synced, hello, ear, live))
-}
-
-/// Dense at first, sparse while no event comes on the stream.
-async fn publish(path: &Rc<Path>, state: &State) -> Run {
-    let (members, mut run) = (publishers(path, MEMBERS), Run::default());
-    let mut under_way = FuturesUnordered::new();
-    let dense = DENSE.max(spacing(path));
-    for index in 0..EVENTS_MAX {
-        if state.over.get() {
-            break;
-        }
-        under_way.push(path.publish(members[index % members.len()], ROOM));
-        state.sent.set(state.sent.get() + 1);
-        let pause = if index < DENSE_MAX || state.heard.get() { dense } else { SPARSE.max(dense) };
-        let next = path.now() + pause;
-        loop {
-            tokio::select! {
-                biased;
-                Some(publish) = under_way.next(), if !under_way.is_empty() => run.push(publish),
-                () = path.sleep_until(next) => break,
-            }
-        }
-    }
-    while let Some(publish) = under_way.next().await {
-        run.push(publish);
-    }
-    run.stored.sort_by_key(|own| own.n);
-    run
-}
-
-/// Members who publish at once.
-const MEMBERS: usize = 6;
-
-/// What was acknowledged and sent after hello has its time to come.
-async fn listen(path: &Rc<Path>, ear: &mut Ear, run: &Run, hello: Timestamp, live: &mut Vec<u32>) {
-    let last = run.stored.iter().map(|own| own.answered).max().unwrap_or(hello);
-    let (bound, grace) = (last + path.lateness_bound(), path.now() + GRACE);
-    loop {
-        let all = run.stored.iter().filter(|own| own.sent > hello).all(|own| live.contains(&own.n));
-        let until = if all { grace } else { bound };
-        tokio::select! {
-            biased;
-            (_, heard) = ear.next() => match heard {
-                Heard::Event(event) => if let Some((ROOM, Some(n))) = event.ours {
-                    live.push(n);
-                },
-                Heard::End(_) => return,
-                _ => {}
-            },
-            () = path.sleep_until(until) => return,
-        }
-    }
-}
-
 /// What an operator, or whoever writes a client, can do about it.
 const REMEDY: &str = "connect first and sync when hello has come, merged by id (client.bridge = \"stream-first\" in a profile), \
                       or sync once more after hello";
 
-fn judge(tries: &[Try], judgement: &mut Judgement) {
+pub(super) fn judge(tries: &[Try], judgement: &mut Judgement) {
     let whole: Vec<&Try> = tries
         .iter()
         .filter(|own| {
@@ -278,6 +89,12 @@ fn judge_unheard(tries: &[&Try], judgement: &mut Judgement) {
     let (mut early, mut omitted, mut widest) = (Vec::new(), Vec::new(), Duration::ZERO);
     let mut heard = 0;
     for (number, own) in (1..).zip(tries) {
+        if let Some(ended) = &own.ended {
+            judgement.unclear(format!(
+                "reconnect {number}: the new stream ended ({ended}) before it was left: what it leaves out cannot be told"
+            ));
+            continue;
+        }
         let Some(first) = own.first_heard() else {
             if own.unheard().next().is_some() {
                 judgement.unclear(format!(
@@ -361,20 +178,25 @@ fn judge_width(tries: &[&Try], judgement: &mut Judgement) {
     let (Some(&least), Some(&most)) = (widths.first(), widths.last()) else { return };
     let at = |share: f64| widths[((widths.len() - 1) as f64 * share).round() as usize];
     let (p50, p90) = (at(0.5), at(0.9));
+    let round_trip = tries.iter().filter_map(|own| own.round_trip).min();
+    let way = round_trip.map_or_else(
+        || "how far away the server is, is not known".to_owned(),
+        |own| format!("the way there and back takes {}", millis(own)),
+    );
     let published: usize = tries.iter().map(|own| own.run.stored.len()).sum();
     let fell: usize = tries.iter().map(|own| own.seam().count()).sum();
     let again: usize =
         tries.iter().map(|own| own.seam().filter(|seam| own.after.has(ROOM, seam.n)).count()).sum();
     let words = format!(
         "in the documented order (sync, then stream) the seam between sync reply and hello was open for {} (p50 of {}), {} (p90), \
-         {} (worst); of {published} events published around it {fell} came by neither, and sync once more after hello had \
+         {} (worst); {way}; of {published} events published around it {fell} came by neither, and sync once more after hello had \
          {again} of these",
         millis(p50),
         widths.len(),
         millis(p90),
         millis(most)
     );
-    if least > WIDE {
+    if least > WIDE + round_trip.unwrap_or_default() * ROUND_TRIPS {
         judgement.found(
             Finding::new(
                 "seam-wide",
@@ -404,7 +226,8 @@ fn judge_width(tries: &[&Try], judgement: &mut Judgement) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::order::tests::{page, row, walk};
+    use super::super::super::LIMIT;
+    use super::super::super::order::tests::{page, row, walk};
     use super::*;
     use crate::probe::judgement::Outcome;
     use crate::probe::path::Published;
@@ -429,6 +252,8 @@ mod tests {
             before: walk(LIMIT, vec![page(99, &rows[..3], 102, false)]),
             live: vec![5, 6, 7],
             after: walk(LIMIT, vec![page(102, &rows[3..], 107, false)]),
+            round_trip: Some(Duration::from_millis(1)),
+            ended: None,
         }
     }
 
@@ -472,11 +297,27 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_that_ends_leaves_nothing_out() {
+        let mut cut = reconnect(28);
+        (cut.live, cut.ended) = (vec![5], Some("reset".to_owned()));
+        let told = judged(&[cut, reconnect(45)]);
+        assert_eq!(told.outcome(), Outcome::Inconclusive, "{told:?}");
+        assert!(told.unclear[0].starts_with("reconnect 1: the new stream ended (reset)"), "{told:?}");
+    }
+
+    #[test]
     fn a_wide_seam_and_one_that_no_sync_closes_are_findings() {
         let mut wide = reconnect(45);
         wide.hello = at(3025);
         wide.live.clear();
         assert_eq!(judged(&[wide]).findings[0].name, "seam-wide");
+        // As long, from the other side of the world.
+        let mut far = reconnect(45);
+        (far.hello, far.round_trip) = (at(1_525), Some(Duration::from_millis(300)));
+        far.live.clear();
+        let far = judged(&[far]);
+        assert_eq!(far.outcome(), Outcome::Healthy, "{far:?}");
+        assert!(far.seen[0].contains("there and back takes 300.0 ms"), "{far:?}");
         let mut lost = reconnect(45);
         lost.after = walk(LIMIT, vec![page(102, &[row(4, 104)], 107, false)]);
         assert_eq!(judged(&[lost]).findings[0].name, "seam-lost");
