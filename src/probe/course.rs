@@ -1,4 +1,5 @@
-//! One whole probe: preflight, identities and rooms, the checks side by side, the report.
+//! One whole visit to a target: preflight, identities and rooms, whatever is asked there, rooms put away. And the probe's:
+//! the checks side by side, the report.
 
 use std::cell::{Cell, RefCell};
 use std::error::Error;
@@ -19,7 +20,7 @@ use super::check::Check;
 use super::checks;
 use super::judgement::{Judgement, Observation, Outcome};
 use super::path::{BRIDGER, IDENTITIES, IDENTITIES_MIN, Path};
-use super::report::{CheckReport, Report};
+use super::report::{CheckReport, Report, Sent};
 use super::vigil::Vigil;
 use crate::driver::api;
 use crate::driver::clock::Clock;
@@ -122,57 +123,112 @@ pub fn probe(
     options: &ProbeOptions,
     note: Box<dyn Fn(&str)>,
 ) -> Result<Report, ProbeError> {
-    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-    runtime.block_on(async {
-        let (mut interrupt, mut terminate) =
-            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        select! {
-            report = course(profile, options, note) => report,
-            _ = interrupt.recv() => Err(ProbeError::Interrupted),
-            _ = terminate.recv() => Err(ProbeError::Interrupted),
-        }
-    })
-}
-
-async fn course(
-    profile: Profile,
-    options: &ProbeOptions,
-    note: Box<dyn Fn(&str)>,
-) -> Result<Report, ProbeError> {
-    let clock = Clock::start();
-    let target = profile.target.url.clone().unwrap_or_default();
-    let remembered = Remembered::for_this_run(&target);
-    let path = Rc::new(enter(profile, options.listen, clock, &remembered, note).await?);
-    let begun = path.now();
-    let (judged, listened) = examine_all(&path, &options.only).await;
+    let visit = visit(profile, options.listen, note, async |path: &Rc<Path>| {
+        let (judged, listened) = examine_all(path, &options.only).await;
+        (judged, listened, path.limits_met())
+    })?;
+    let (judged, listened, limits_met) = visit.told;
     let of = |check: Check| judged.iter().find(|(own, _)| *own == check).map(|(_, judged)| judged.clone());
     let checks: Vec<CheckReport> =
         Check::ALL.iter().map(|&check| CheckReport::new(check, of(check))).collect();
     let of_checks = Check::ALL.iter().filter_map(|&check| of(check)).flat_map(|judged| judged.observed);
     let mut observed: Vec<Observation> = of_checks.collect();
     if options.only.contains(&Check::Undocumented) {
-        observed.extend(path.limits_met());
+        observed.extend(limits_met);
     }
-    tidy_up(&path, &remembered).await;
+    Ok(Report {
+        schema: Report::SCHEMA,
+        version: env!("CARGO_PKG_VERSION"),
+        run_id: visit.run_id,
+        target: visit.target,
+        started_at: visit.started_at,
+        duration_s: (visit.took.as_secs_f64() * 1000.0).round() / 1000.0,
+        listened_s: (listened.as_secs_f64() * 1000.0).round() / 1000.0,
+        measured_without: Report::WITHOUT,
+        outcome: Report::outcome_of(&checks),
+        sent: visit.sent,
+        checks,
+        observed,
+    })
+}
+
+/// What a visit brought.
+pub(crate) struct Visit<T> {
+    /// What was told by whoever was let in.
+    pub(crate) told: T,
+    /// In the User-Agent of every request.
+    pub(crate) run_id: String,
+    /// The URL.
+    pub(crate) target: String,
+    /// UTC, RFC 3339.
+    pub(crate) started_at: String,
+    /// From the first request after provisioning to the last answer.
+    pub(crate) took: Duration,
+    /// What was done to the target.
+    pub(crate) sent: Sent,
+}
+
+/// Enters the target of a profile that [`profile_for`] has made, lets somebody ask there, and puts the rooms away again,
+/// also when a person ends it meanwhile; a second signal ends at once.
+///
+/// # Errors
+///
+/// When nobody could be let in, or a person ended it.
+pub(crate) fn visit<T>(
+    profile: Profile,
+    listen: Duration,
+    note: Box<dyn Fn(&str)>,
+    ask: impl AsyncFnOnce(&Rc<Path>) -> T,
+) -> Result<Visit<T>, ProbeError> {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    runtime.block_on(async {
+        let (mut interrupt, mut terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let mut signalled = async || {
+            select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        };
+        let clock = Clock::start();
+        let target = profile.target.url.clone().unwrap_or_default();
+        let remembered = Remembered::for_this_run(&target);
+        let path = select! {
+            path = enter(profile, listen, clock, &remembered, note) => Rc::new(path?),
+            () = signalled() => return Err(ProbeError::Interrupted),
+        };
+        let begun = path.now();
+        let told = select! {
+            told = ask(&path) => Some(told),
+            () = signalled() => None,
+        };
+        let took = path.now().since(begun);
+        if told.is_none() {
+            path.note("interrupted: putting the rooms away; once more ends at once");
+        }
+        select! {
+            () = leave(&path, &remembered) => {}
+            () = signalled() => return Err(ProbeError::Interrupted),
+        }
+        let started_at = jiff::Timestamp::try_from(clock.started());
+        Ok(Visit {
+            told: told.ok_or(ProbeError::Interrupted)?,
+            run_id: path.run.to_string(),
+            target,
+            started_at: started_at.map_or_else(|_| String::new(), |at| format!("{at:.3}")),
+            took,
+            sent: path.sent(),
+        })
+    })
+}
+
+/// Rooms are put away, and tokens that came late are written down.
+async fn leave(path: &Path, remembered: &Remembered) {
+    tidy_up(path, remembered).await;
     path.line.tokens.finish().await;
     if path.line.tokens.unwritten() > 0 {
         path.note("some refresh tokens could not be written down: the next run has to sign these identities in anew");
     }
-    let started_at = jiff::Timestamp::try_from(clock.started());
-    Ok(Report {
-        schema: Report::SCHEMA,
-        version: env!("CARGO_PKG_VERSION"),
-        run_id: path.run.to_string(),
-        target,
-        started_at: started_at.map_or_else(|_| String::new(), |at| format!("{at:.3}")),
-        duration_s: (path.now().since(begun).as_secs_f64() * 1000.0).round() / 1000.0,
-        listened_s: (listened.as_secs_f64() * 1000.0).round() / 1000.0,
-        measured_without: Report::WITHOUT,
-        outcome: Report::outcome_of(&checks),
-        sent: path.sent(),
-        checks,
-        observed,
-    })
 }
 
 /// All that were asked for: side by side, then those that would disturb the others.

@@ -26,7 +26,7 @@ mod check;
 mod checks;
 mod course;
 mod judgement;
-mod lifetimes;
+pub(crate) mod lifetimes;
 mod met;
 mod report;
 
@@ -35,4 +35,7 @@ pub use course::{ProbeError, ProbeOptions, probe};
 pub use judgement::{Finding, Judgement, Observation, Outcome};
 pub use report::{CheckReport, Report, Sent};
 
-pub(crate) use course::profile_for;
+pub(crate) use checks::drops;
+pub(crate) use course::{profile_for, visit};
+pub(crate) use report::secs;
+pub(crate) use tape::ending_words;

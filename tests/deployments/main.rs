@@ -9,6 +9,7 @@ mod balancer;
 mod certificate;
 mod half_open;
 mod identities;
+mod lb_timeout;
 mod observe;
 mod pods;
 mod polls;

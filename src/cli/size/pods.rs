@@ -31,7 +31,7 @@ use crate::sizing::{Answer, Goal, Model, Resource};
 /// load, its objectives, and the embedded target whose pods are counted.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
-pub(super) struct PodsArgs {
+pub(in crate::cli) struct PodsArgs {
     /// Built-in profile, or path of a profile file
     profile: String,
     #[command(flatten)]

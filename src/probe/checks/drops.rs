@@ -38,7 +38,7 @@ Network conditions (mobile network, VPN): less fixable; the client should auto-r
 machine's own network is sound, look at the health checks and restarts of balancer and pods.";
 
 /// What the ends of streams say.
-pub(super) fn judge(vigil: &Vigil) -> Judgement {
+pub(crate) fn judge(vigil: &Vigil) -> Judgement {
     let mut judgement = Judgement::default();
     let streams = vigil.tapes().count();
     if streams == 0 {
@@ -95,6 +95,42 @@ fn reasons(vigil: &Vigil) -> BTreeMap<&str, usize> {
     reasons
 }
 
+/// By which rule quiet streams ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// None of them ended while we listened.
+    None,
+    /// After the same time since the last byte either way.
+    Idle(Cluster),
+    /// After the same time since the upgrade.
+    Age(Cluster),
+    /// By none that has a time: a restart, no stickiness, the network.
+    Other,
+}
+
+/// The rule alone; [`judge`] says what to make of it.
+pub(crate) fn rule(vigil: &Vigil) -> Rule {
+    let drops = Drops::of(vigil);
+    if drops.all.is_empty() {
+        return Rule::None;
+    }
+    match drops.cause(vigil) {
+        Cause::Idle(idle) => Rule::Idle(idle),
+        Cause::Age { quiet, .. } => Rule::Age(quiet),
+        Cause::NoneLives(_) | Cause::Together(_) | Cause::NotSticky(_) | Cause::Unstable => Rule::Other,
+    }
+}
+
+/// What explains the drops best.
+enum Cause<'a> {
+    Idle(Cluster),
+    Age { quiet: Cluster, pinging: Cluster },
+    NoneLives(Cluster),
+    Together(Cluster),
+    NotSticky(Vec<Stream<'a>>),
+    Unstable,
+}
+
 /// A stream, and whether its listener pings.
 #[derive(Clone, Copy)]
 struct Stream<'a> {
@@ -137,33 +173,44 @@ impl<'a> Drops<'a> {
     }
 
     fn finding(&self, vigil: &Vigil) -> Finding {
+        match self.cause(vigil) {
+            Cause::Idle(idle) => self.idle_timeout(&idle, vigil),
+            Cause::Age { quiet, pinging } => self.maximum_age(&quiet, &pinging, vigil),
+            Cause::NoneLives(quiet) => self.none_lives(&quiet),
+            Cause::Together(moment) => self.together(&moment),
+            Cause::NotSticky(early) => self.not_sticky(&early, vigil),
+            Cause::Unstable => self.unstable(),
+        }
+    }
+
+    fn cause(&self, vigil: &Vigil) -> Cause<'a> {
         let idle = self.cluster(false, Tape::idle);
         let ages = [false, true].map(|pings| self.cluster(pings, Tape::age));
         if let Some(idle) = idle
             && self.spares_pinging(&idle)
         {
-            return self.idle_timeout(&idle, vigil);
+            return Cause::Idle(idle);
         }
         if let [Some(quiet), Some(pinging)] = &ages
             && quiet.is_at(pinging)
             && self.longest(|_| true) <= quiet.at + MARGIN + quiet.at / 10
         {
             if quiet.at <= few(vigil) {
-                return self.none_lives(quiet);
+                return Cause::NoneLives(*quiet);
             }
-            return self.maximum_age(quiet, pinging, vigil);
+            return Cause::Age { quiet: *quiet, pinging: *pinging };
         }
         let early = self.early(vigil);
-        if let (true, Some(finding)) = (self.is_one_moment(), self.together()) {
-            return finding;
+        if let (true, Some(moment)) = (self.is_one_moment(), self.moment()) {
+            return Cause::Together(moment);
         }
         if early.len() >= EARLY_MIN
             && early.len() * 2 > self.all.len()
             && self.longest(|_| true) > few(vigil) * 3
         {
-            return self.not_sticky(&early, vigil);
+            return Cause::NotSticky(early);
         }
-        self.together().unwrap_or_else(|| self.unstable())
+        self.moment().map_or(Cause::Unstable, Cause::Together)
     }
 
     /// No pinging stream was cut by then, and one lived on for long enough to have been. No stream that was cut had been
@@ -290,8 +337,7 @@ impl<'a> Drops<'a> {
     }
 
     /// At one moment of the wall clock, whatever their ages: somebody was restarted.
-    fn together(&self) -> Option<Finding> {
-        let cluster = self.moment()?;
+    fn together(&self, cluster: &Cluster) -> Finding {
         let mut pods: Vec<&str> = self.all.iter().map(|drop| drop.tape.server()).collect();
         pods.sort_unstable();
         pods.dedup();
@@ -301,17 +347,15 @@ impl<'a> Drops<'a> {
             "A pod or the balancer was restarted or reloaded, or lost its way to the other: see its log at that time. \
              Streams that are opened later live on.",
         );
-        Some(
-            finding
-                .because(format!(
-                    "{} of {} drops within {} of each other; streams of {}",
-                    cluster.count,
-                    cluster.of,
-                    secs(cluster.spread),
-                    pods.join(", ")
-                ))
-                .because(format!("the longest stream lived for {}", secs(self.longest(|_| true)))),
-        )
+        finding
+            .because(format!(
+                "{} of {} drops within {} of each other; streams of {}",
+                cluster.count,
+                cluster.of,
+                secs(cluster.spread),
+                pods.join(", ")
+            ))
+            .because(format!("the longest stream lived for {}", secs(self.longest(|_| true))))
     }
 
     fn unstable(&self) -> Finding {
@@ -383,6 +427,27 @@ mod tests {
 
     fn name(judgement: &Judgement) -> &'static str {
         judgement.findings.first().map_or("", |finding| finding.name)
+    }
+
+    #[test]
+    fn the_rule_is_the_findings() {
+        let until = Timestamp::from_millis(UNTIL);
+        let rule_of = |quiet: Tape, pinging: Tape| {
+            let watch = |pings, tape: &Tape| Watch {
+                client: 0,
+                pings,
+                tapes: vec![tape.clone(); 3],
+                refused: Vec::new(),
+            };
+            let watches = vec![watch(false, &quiet), watch(true, &pinging)];
+            rule(&Vigil { watches, until, own_ping_interval: Duration::from_secs(2), ..Vigil::default() })
+        };
+        let live = tape(0, 94_900, None);
+        assert_eq!(rule_of(live.clone(), live.clone()), Rule::None);
+        let cut = tape(0, 1_000, Some(21_000));
+        assert!(matches!(rule_of(cut.clone(), live), Rule::Idle(idle) if idle.at.as_millis() == 20_000));
+        let pinged = tape(0, 20_900, Some(21_000));
+        assert!(matches!(rule_of(cut, pinged), Rule::Age(age) if age.at.as_millis() == 21_000));
     }
 
     #[test]

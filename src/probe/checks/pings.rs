@@ -5,7 +5,6 @@ use std::time::Duration;
 use crate::probe::judgement::{Finding, Judgement};
 use crate::probe::report::secs;
 use crate::probe::vigil::Vigil;
-use crate::time::Timestamp;
 
 /// Documented: no hello within about 2 s means that the connection has failed.
 const HELLO_SLOW: Duration = Duration::from_secs(2);
@@ -64,8 +63,7 @@ fn judge_pings(vigil: &Vigil, judgement: &mut Judgement) {
     let mut gaps: Vec<Duration> = Vec::new();
     for tape in vigil.tapes() {
         (protocol, json) = (protocol + tape.pings.len(), json + tape.json_pings.len());
-        let times: Vec<Timestamp> = std::iter::once(tape.opened).chain(tape.all_pings()).collect();
-        gaps.extend(times.windows(2).map(|pair| pair[1].since(pair[0])));
+        gaps.extend(tape.ping_gaps());
     }
     gaps.sort_unstable();
     let (Some(&median), Some(&worst)) = (gaps.get(gaps.len() / 2), gaps.last()) else {
