@@ -139,7 +139,11 @@ fn cases() -> Vec<Case> {
             what: "the server holds no poll for more than 2 s",
             balancer: |pods| Some(Nginx::new(pods).capping_polls_at(2000).start()),
             poll: "capped-by-server",
-            also: &[("/poll/ended_by", "\"server\""), ("/poll/timeout_s", "null"), ("/advice/poll_timeout_s", "13.0")],
+            also: &[
+                ("/poll/ended_by", "\"server\""),
+                ("/poll/timeout_s", "null"),
+                ("/advice/poll_timeout_s", "13.0"),
+            ],
             ..GOOD
         },
     ]
@@ -181,7 +185,18 @@ impl Case {
         let key_file = place.path().join("key");
         fs::write(&key_file, &pods.key).expect("written");
         let output = Command::new(EXE)
-            .args(["size", "lb-timeout", "--target", &url, "--listen", "11s", "--up-to", "6s", "--format", "json"])
+            .args([
+                "size",
+                "lb-timeout",
+                "--target",
+                &url,
+                "--listen",
+                "11s",
+                "--up-to",
+                "6s",
+                "--format",
+                "json",
+            ])
             .args(["--set", "client.lateness_bound=1s", "--set"])
             .arg(format!("client.poll_timeout={}", self.asked))
             .arg("--key-file")
@@ -275,8 +290,13 @@ fn a_tenant_in_which_somebody_always_publishes_is_said_to_be_busy() {
         .output()
         .expect("it runs");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
-    assert_eq!((output.status.code(), report["poll"]["state"].as_str()), (Some(4), Some("unknown")), "{report:#}");
+    let report: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
+    assert_eq!(
+        (output.status.code(), report["poll"]["state"].as_str()),
+        (Some(4), Some("unknown")),
+        "{report:#}"
+    );
     let unclear = report["unclear"].to_string();
     assert!(unclear.contains("somebody publishes in this tenant all the time"), "{unclear}");
 }

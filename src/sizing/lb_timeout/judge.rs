@@ -161,7 +161,12 @@ pub fn judge(measured: &Measured, client: &Client, factor: Factor) -> Judged {
 
 fn judge_pings(measured: &Measured, judged: &mut Judged) {
     let streams = &measured.streams;
-    if streams.worst_gap.is_none() {
+    if streams.worst_gap.is_none() && matches!(streams.rule, Rule::Age(_)) {
+        judged.unclear.push(
+            "no ping of the server came before streams ended for their age: what streams need cannot be said"
+                .to_owned(),
+        );
+    } else if streams.worst_gap.is_none() {
         judged.unclear.push(format!(
             "no ping of the server came on any stream in {}: what streams need cannot be said; listen for more than its \
              interval (documented: 30 s, --listen 95s)",
@@ -194,7 +199,11 @@ fn judge_streams(measured: &Measured, judged: &mut Judged) {
             continue;
         }
         if let (Rule::Idle(_), Some((low, high))) = (streams.rule, judged.advice.stream) {
-            finding.remedy.push_str(&format!("\nMeasured here: {} to {}.", secs(low), secs(high)));
+            finding.remedy.push_str(&format!(
+                "\nBy the pings measured here: {} to {}.",
+                secs(low),
+                secs(high)
+            ));
         }
         judged.findings.push(finding);
     }
@@ -277,11 +286,15 @@ fn judge_polls(measured: &Measured, asked: Duration, judged: &mut Judged) {
             words(&judged.poll.endings)
         )),
         Found::Cut { at, tries, count, survived, lowest, highest, mixed, .. } => {
+            let mut by = BTreeMap::new();
+            for poll in measured.polls.polls().filter(|poll| poll.end() == End::Cut) {
+                *by.entry(poll.words()).or_insert(0) += 1;
+            }
             let cut = format!(
-                "{count} long polls were cut {} to {} after their request by {}; {} was held",
+                "{count} long polls were cut {} to {} after their request, by {}; {} was held",
                 secs2(*lowest),
                 secs2(*highest),
-                words(&judged.poll.endings),
+                words(&by),
                 if survived.is_zero() { "none".to_owned() } else { secs2(*survived) }
             );
             let beside = beside(*at, *tries, *mixed, judged.poll.refused_afterwards_s);

@@ -154,7 +154,7 @@ fn party(groups: &Groups, setup: &Setup) -> Party {
 fn announcement(path: &Path, setup: &Setup, groups: &Groups) -> String {
     let streams = groups.quiet.len() + groups.pinging.len() + groups.loaded.len() + groups.mute.len();
     let held = setup.listen + path.lateness_bound() + GRACE;
-    let given_up = setup.up_to + path.profile.client.sync_deadline;
+    let given_up = setup.up_to * 2 + path.profile.client.sync_deadline;
     format!(
         "{streams} streams are held for {}, beside them long polls for up to {}, and again where some are cut: {} to {} in \
          all; up to {} if polls are lost without a word",
@@ -205,25 +205,25 @@ async fn poll_all(
                 let (count, least, most) = (round.len(), secs(*least), secs(*most));
                 path.note(&format!("long polls, round {number}: {count} of {least} to {most}"));
             }
-            let begun = path.now();
-            let up = Cell::new(round.len());
+            let (up, watch) = (Cell::new(round.len()), Watch::default());
             let holding = join_all(round.iter().enumerate().map(|(index, asked)| {
-                let (poll, up) = (hold(index, Some(*asked)), &up);
+                let (poll, up, watch) = (hold(index, Some(*asked)), &up, &watch);
                 async move {
                     let poll = poll.await;
                     up.set(up.get() - 1);
+                    if poll.end() == End::Cut {
+                        watch.cut(path.now());
+                    }
                     poll
                 }
             }));
             let held = tokio::select! {
                 held = holding => held,
                 never = tell(path, number, &up, listening) => match never {},
+                never = watch.look(path, pollers) => match never {},
             };
-            let cut = held.iter().filter(|poll| poll.end() == End::Cut).map(|poll| poll.took).min();
             polls.tell(held);
-            if let Some(after) = cut {
-                refusals.extend(settle(path, pollers, begun + after).await);
-            }
+            refusals.extend(watch.settle(path, pollers).await);
         }
     };
     let (unsaid, ()) = futures::join!(unsaid, rounds);
@@ -242,31 +242,63 @@ async fn tell(path: &Rc<Path>, round: usize, up: &Cell<usize>, listening: &Cell<
     }
 }
 
-/// Whoever has cut polls may have given up the pods behind it for a while (nginx: max_fails, fail_timeout), and would cut
-/// the next ones at once. Waits until everybody who polls is answered again.
-async fn settle(path: &Rc<Path>, pollers: &[u32], from: Timestamp) -> Option<Refusal> {
-    let latest = path.now() + SETTLED_MAX;
-    let mut refused = false;
-    for &client in pollers {
-        while path.now() < latest {
-            let (since, patience) = (path.provisioned.positions[0], path.profile.client.sync_deadline);
-            let now = Duration::ZERO;
-            let (_, answer) = path.poll_alone(client, since, Some(now), now, patience).await;
-            if matches!(read(answer).0, Came::Page { .. }) {
-                break;
-            }
-            refused = true;
+/// Whoever has cut polls may have given up the pods behind it for a while (nginx: max_fails, fail_timeout), and refuses
+/// everything meanwhile: polls of the next round as well, and what others ask for.
+#[derive(Default)]
+struct Watch {
+    /// When a poll was last cut, until everybody who polls was answered again after that.
+    cut: Cell<Option<Timestamp>>,
+    refusal: Cell<Option<Refusal>>,
+}
+
+impl Watch {
+    fn cut(&self, at: Timestamp) {
+        self.cut.set(Some(at));
+    }
+
+    /// Looks on while polls are held.
+    async fn look(&self, path: &Rc<Path>, pollers: &[u32]) -> Infallible {
+        loop {
             path.sleep(SETTLING).await;
+            self.ask(path, pollers).await;
         }
     }
-    let until = path.now();
-    if refused {
-        let time = secs(until.since(from));
-        path.note(&format!(
-            "long polls were cut, and then everything was refused: {time} after the first cut"
-        ));
+
+    /// Waits until the path answers again, but not for ever; what was refused since the round began.
+    async fn settle(&self, path: &Rc<Path>, pollers: &[u32]) -> Option<Refusal> {
+        let latest = path.now() + SETTLED_MAX;
+        while self.cut.get().is_some() && path.now() < latest {
+            self.ask(path, pollers).await;
+            if self.cut.get().is_some() {
+                path.sleep(SETTLING).await;
+            }
+        }
+        let refusal = self.refusal.get();
+        if let Some(Refusal { from, until }) = refusal {
+            let time = secs(until.since(from));
+            path.note(&format!("long polls were cut, and then everything was refused for {time}"));
+        }
+        refusal
     }
-    refused.then_some(Refusal { from, until })
+
+    /// Asks in the name of everybody who polls, if a poll was cut.
+    async fn ask(&self, path: &Rc<Path>, pollers: &[u32]) {
+        let Some(cut) = self.cut.get() else { return };
+        let (since, patience) = (path.provisioned.positions[0], path.profile.client.sync_deadline);
+        for &client in pollers {
+            let now = Duration::ZERO;
+            let (_, answer) = path.poll_alone(client, since, Some(now), now, patience).await;
+            if !matches!(read(answer).0, Came::Page { .. }) {
+                let from = self.refusal.get().map_or(cut, |refusal| refusal.from);
+                self.refusal.set(Some(Refusal { from, until: path.now() }));
+                return;
+            }
+        }
+        // One that was cut meanwhile is looked after next time.
+        if self.cut.get() == Some(cut) {
+            self.cut.set(None);
+        }
+    }
 }
 
 /// One poll, begun anew when somebody's event ends it.
@@ -274,7 +306,9 @@ async fn hold(path: &Rc<Path>, client: u32, since: &Cell<Position>, asked: Optio
     let held = asked.unwrap_or(DEFAULT_HOLD);
     let mut woken = 0;
     loop {
-        let patience = path.profile.client.sync_deadline;
+        // A balancer that tries a second pod ends a poll after twice its timeout, which is less than what was asked for:
+        // who gives up before that would take it for silence.
+        let patience = held + path.profile.client.sync_deadline;
         let (took, answer) = path.poll_alone(client, since.get(), asked, held, patience).await;
         let (came, cursor) = read(answer);
         let poll = Poll { asked: held, took, came, woken };
