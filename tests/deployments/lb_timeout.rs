@@ -2,7 +2,8 @@
 //! What is set is measured, who ended what is named, and what is no idle timeout is not called one.
 
 use std::fs;
-use std::process::Command;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
@@ -69,7 +70,6 @@ fn cases() -> Vec<Case> {
                 ("/poll/ended_by", "\"intermediary\""),
                 ("/poll/tries", "1"),
                 ("/poll/confirmed", "true"),
-                ("/advice/stream_timeout_s", "[8.0,9.0]"),
             ],
             ..GOOD
         },
@@ -208,6 +208,16 @@ impl Case {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let report: Value =
             serde_json::from_slice(&output.stdout).map_err(|error| format!("{error}: {said}"))?;
+        let schema =
+            serde_json::from_str(include_str!("../../reports/lb-timeout.schema.json")).expect("JSON");
+        let validator = jsonschema::validator_for(&schema).expect("a schema");
+        let faults: Vec<String> = validator
+            .iter_errors(&report)
+            .map(|error| format!("{}: {error}", error.instance_path()))
+            .collect();
+        if !faults.is_empty() {
+            return Err(faults.join("\n"));
+        }
         self.is_said_by(&report, output.status.code()).map_err(|why| format!("{why}: {report:#}\n{said}"))?;
         kept(place.path(), &output.stdout, &pods.key)
     }
@@ -302,5 +312,36 @@ fn a_tenant_in_which_somebody_always_publishes_is_said_to_be_busy() {
 }
 
 fn everyone() -> Cohort {
-    Cohort::Share { share: 1.0, clients: u32::MAX }
+    Cohort::Share { share: 1.0, clients: 24 }
+}
+
+#[test]
+fn who_ends_it_early_leaves_no_rooms_and_no_half_an_answer() {
+    let pods = Pods::start(1);
+    let place = tempfile::tempdir().expect("a place");
+    let key_file = place.path().join("key");
+    fs::write(&key_file, &pods.key).expect("written");
+    let out = place.path().join("out");
+    let mut child = Command::new(EXE)
+        .args(["size", "lb-timeout", "--target", &format!("http://{}", pods.addresses[0]), "--key-file"])
+        .arg(&key_file)
+        .arg("--out")
+        .arg(&out)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut said = BufReader::new(child.stderr.take().expect("piped"));
+    let mut line = String::new();
+    while !line.starts_with("long polls, round 1") {
+        line.clear();
+        assert!(said.read_line(&mut line).expect("text") > 0, "it ended before it began");
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it runs");
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).expect("text");
+    assert_eq!(child.wait().expect("a child of ours").code(), Some(130), "{rest}");
+    assert!(rest.contains("rooms put away: 2 archived"), "{rest}");
+    assert_eq!(fs::read_dir(&out).expect("made").count(), 0, "{rest}");
 }

@@ -291,10 +291,10 @@ fn judge_polls(measured: &Measured, asked: Duration, judged: &mut Judged) {
                 *by.entry(poll.words()).or_insert(0) += 1;
             }
             let cut = format!(
-                "{count} long polls were cut {} to {} after their request, by {}; {} was held",
+                "long polls were cut by {}, {count} of them {} to {} after their request; {} was held",
+                words(&by),
                 secs2(*lowest),
                 secs2(*highest),
-                words(&by),
                 if survived.is_zero() { "none".to_owned() } else { secs2(*survived) }
             );
             let beside = beside(*at, *tries, *mixed, judged.poll.refused_afterwards_s);
@@ -491,4 +491,106 @@ pub fn words(endings: &BTreeMap<String, usize>) -> String {
 /// To a hundredth, for evidence.
 fn secs2(time: Duration) -> String {
     crate::probe::secs(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ladder::Search;
+    use super::super::poll::Came;
+    use super::super::streams::Groups;
+    use super::*;
+    use crate::probe::Sent;
+    use crate::probe::vigil::Vigil;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Nobody listened, and every poll came to this.
+    fn judged(up_to: u64, poll: impl Fn(Duration) -> (Duration, Came)) -> Judged {
+        let client = Client::default();
+        let mut polls = Search::new(SECOND * up_to as u32, client.poll_timeout);
+        while let Some(round) = polls.next_round() {
+            let held = round.into_iter().map(|asked| {
+                let (took, came) = poll(asked);
+                Poll { asked, took, came, woken: 0 }
+            });
+            polls.tell(held.collect());
+        }
+        let measured = Measured {
+            streams: Streams::of(&Vigil::default(), &Groups::default()),
+            undisturbed: Vigil::default(),
+            listened: SECOND * 95,
+            published: (475, 475),
+            polls,
+            unsaid: None,
+            refusals: Vec::new(),
+            run_id: String::new(),
+            target: String::new(),
+            started_at: String::new(),
+            took: SECOND * 100,
+            sent: Sent::default(),
+        };
+        judge(&measured, &client, Factor::default())
+    }
+
+    /// Something on the way answers 504 after this.
+    fn cut(at: u64) -> Judged {
+        judged(120, |asked| {
+            if asked > SECOND * at as u32 {
+                (SECOND * at as u32, Came::Status { status: 504, code: None, server: None })
+            } else {
+                (asked, Came::Page { events: 0 })
+            }
+        })
+    }
+
+    fn names(judged: &Judged) -> Vec<&'static str> {
+        judged.findings.iter().map(|finding| finding.name).collect()
+    }
+
+    #[test]
+    fn a_poll_timeout_is_a_finding_only_where_clients_ask_for_more() {
+        for (at, found, words) in
+            [(20, true, ""), (30, true, ""), (35, false, "tight"), (45, false, "enough for the 30 s")]
+        {
+            let judged = cut(at);
+            assert_eq!(names(&judged), if found { vec!["poll-timeout-low"] } else { vec![] }, "{at}");
+            assert_eq!(
+                (judged.poll.timeout_s, judged.poll.ended_by),
+                (Some(at as f64), Some(Party::Intermediary))
+            );
+            assert!(judged.seen.iter().any(|line| line.contains(words)) || found, "{at}: {:?}", judged.seen);
+        }
+    }
+
+    #[test]
+    fn the_servers_cap_is_its_own_and_what_is_lost_is_nobodys() {
+        let capped = judged(120, |asked| (asked.min(SECOND * 25), Came::Page { events: 0 }));
+        assert_eq!((names(&capped), capped.poll.ended_by), (vec![], Some(Party::Server)));
+        assert_eq!((capped.poll.hold_cap_s, capped.poll.timeout_s), (Some(25.0), None));
+        assert_eq!(capped.advice.poll, SECOND * 35);
+        let lost = judged(120, |asked| {
+            if asked > SECOND * 17 {
+                (asked * 2 + SECOND * 10, Came::Nothing)
+            } else {
+                (asked, Came::Page { events: 0 })
+            }
+        });
+        assert_eq!((names(&lost), lost.poll.ended_by), (vec!["poll-lost"], Some(Party::Unknown)));
+        let about = lost.poll.timeout_s.expect("closed in on");
+        assert!((about - 17.0).abs() <= 0.5, "{about}");
+    }
+
+    #[test]
+    fn what_was_not_seen_is_said_to_be_unknown_and_never_healthy() {
+        let judged = judged(120, |asked| (asked, Came::Page { events: 0 }));
+        assert_eq!(
+            (judged.stream.state, judged.poll.state),
+            (StreamState::Unknown, PollState::HeldToTheBound)
+        );
+        assert_eq!(judged.outcome(), Outcome::Inconclusive);
+        assert!(judged.unclear[0].contains("no ping of the server came"), "{:?}", judged.unclear);
+        assert_eq!((judged.products.len(), judged.advice.stream), (0, None));
+        let short = self::judged(20, |asked| (asked, Came::Page { events: 0 }));
+        assert!(short.unclear.iter().any(|line| line.contains("--up-to 30s")), "{:?}", short.unclear);
+    }
 }
