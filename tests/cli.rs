@@ -75,6 +75,26 @@ fn an_unknown_option_is_a_usage_error() {
 }
 
 #[test]
+fn a_sizing_of_timeouts_says_what_is_wrong_with_what_it_is_asked() {
+    let target = ["size", "lb-timeout", "--target", "http://127.0.0.1:9"];
+    for (bad, words) in [
+        (&["--up-to", "1s"][..], "write 3s to 1h"),
+        (&["--listen", "95"], "95"),
+        (&["--factor", "1"], "write \"3\" or \"2.5..3\""),
+        (&["--load", "50/s"], "write 0.1/s to 10/s"),
+        (&["--key-file", "k", "--credentials", "c"], "cannot be used with"),
+    ] {
+        let said = wavesoak(&[&target[..], bad].concat());
+        assert_eq!((said.code, said.stdout.as_str()), (2, ""), "{bad:?}");
+        assert!(said.stderr.contains(words), "{words}: {}", said.stderr);
+    }
+    assert_eq!(wavesoak(&["size", "lb-timeout"]).code, 2, "without a target");
+    let elsewhere = wavesoak(&["size", "lb-timeout", "--target", "https://chat.example.com"]);
+    assert_eq!(elsewhere.code, 2);
+    assert!(elsewhere.stderr.contains("--confirm-target chat.example.com"), "{}", elsewhere.stderr);
+}
+
+#[test]
 fn a_probe_that_cannot_begin_says_why_and_exits_2() {
     let place = tempfile::tempdir().expect("a place");
     let (few, key) = (place.path().join("few.csv"), place.path().join("key"));

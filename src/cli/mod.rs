@@ -14,6 +14,7 @@ mod run;
 mod selftest;
 mod size;
 mod target;
+mod way;
 
 use std::process::ExitCode;
 

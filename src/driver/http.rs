@@ -143,6 +143,8 @@ pub struct Trouble {
     pub kind: TroubleKind,
     /// In the words of whoever noticed; never holds a header or a body.
     pub detail: Box<str>,
+    /// The other side, or somebody on the way, has reset the connection.
+    pub reset: bool,
 }
 
 impl std::fmt::Display for Trouble {
@@ -155,7 +157,16 @@ impl std::error::Error for Trouble {}
 
 impl Trouble {
     fn new(kind: TroubleKind, detail: impl ToString) -> Self {
-        Self { kind, detail: detail.to_string().into() }
+        Self { kind, detail: detail.to_string().into(), reset: false }
+    }
+
+    /// Of an error that may have been caused by a reset.
+    fn caused(kind: TroubleKind, error: &(dyn std::error::Error + 'static)) -> Self {
+        let causes = std::iter::successors(Some(error), |error| error.source());
+        let reset = causes
+            .filter_map(|cause| cause.downcast_ref::<io::Error>())
+            .any(|error| error.kind() == io::ErrorKind::ConnectionReset);
+        Self { reset, ..Self::new(kind, error) }
     }
 
     fn connecting(error: &io::Error) -> Self {
@@ -227,7 +238,7 @@ impl Connection {
             let response = sent.await.map_err(|refused| {
                 let unsent = refused.message().is_some();
                 let kind = if unsent { TroubleKind::NotWritten } else { TroubleKind::Broken };
-                Trouble::new(kind, refused.error())
+                Trouble::caused(kind, refused.error())
             })?;
             collect(response, limit, &route).await
         });
@@ -341,7 +352,7 @@ async fn collect(response: Response<Incoming>, limit: usize, route: &Route) -> R
     let cookies = cookies.take(16).map(Box::from).collect();
     let body = Limited::new(body, limit).collect().await.map_err(|error| {
         let too_large = error.is::<http_body_util::LengthLimitError>();
-        Trouble::new(if too_large { TroubleKind::TooLarge } else { TroubleKind::Broken }, error)
+        Trouble::caused(if too_large { TroubleKind::TooLarge } else { TroubleKind::Broken }, error.as_ref())
     })?;
     let (status, headers) = (head.status.as_u16(), head.headers);
     Ok(Answer { status, body: body.to_bytes(), cookies, pod, headers })
@@ -485,6 +496,29 @@ mod tests {
                 "{cut:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_connection_that_is_reset_before_its_answer_is_told_from_one_that_ends() {
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        runtime.expect("a runtime").block_on(async {
+            for reset in [false, true] {
+                let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+                let endpoint = endpoint(listener.local_addr().expect("bound")).await;
+                let serving = spawn_local(async move {
+                    let (mut socket, _) = listener.accept().await.expect("a connection");
+                    let mut request = [0; 4096];
+                    assert!(socket.read(&mut request).await.expect("a request") > 0);
+                    if reset {
+                        socket.set_zero_linger().expect("an open socket");
+                    }
+                });
+                let answer = ask(&mut None, &endpoint, deadline(FAR), 100).await;
+                let trouble = answer.expect_err("there is no answer");
+                assert_eq!((trouble.kind, trouble.reset), (TroubleKind::Broken, reset), "{trouble:?}");
+                serving.await.expect("no panic in the server");
+            }
+        });
     }
 
     #[test]

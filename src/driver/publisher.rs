@@ -247,7 +247,7 @@ mod tests {
             (TroubleKind::Broken, true),
             (TroubleKind::TooLarge, true),
         ] {
-            let (reply, left) = send_trouble(&Trouble { kind, detail: "".into() });
+            let (reply, left) = send_trouble(&Trouble { kind, detail: "".into(), reset: false });
             assert_eq!((reply == SendReply::Unanswered, left), (wrote, wrote), "{kind:?}");
         }
     }

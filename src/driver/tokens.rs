@@ -395,7 +395,7 @@ impl Tokens {
         }
         let reply = TokenReply::parse(&answer.body).map_err(|error| {
             let detail = format!("the answer is no token: {error}").into();
-            SignInTrouble::Unanswered(Trouble { kind: TroubleKind::Broken, detail })
+            SignInTrouble::Unanswered(Trouble { kind: TroubleKind::Broken, detail, reset: false })
         })?;
         let mut replies = self.replies.get();
         let form = if is_wrapped(&answer.body) { &mut replies.wrapped } else { &mut replies.bare };

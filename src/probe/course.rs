@@ -1,4 +1,4 @@
-//! One whole probe: preflight, identities and rooms, the checks side by side, the report.
+//! One whole probe: the checks side by side, the report.
 
 use std::cell::Cell;
 use std::error::Error;
@@ -10,7 +10,6 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::join_all;
 use thiserror::Error;
-use tokio::runtime::{Builder, LocalOptions};
 
 use super::check::Check;
 use super::checks;
@@ -19,7 +18,6 @@ use super::path::{BRIDGER, IDENTITIES, IDENTITIES_MIN, Path};
 use super::report::{CheckReport, Report};
 use super::vigil::Vigil;
 use super::visit::visit;
-use crate::driver::clock::Clock;
 use crate::driver::identities::Identities;
 use crate::profile::quantity::{Rate, Share};
 use crate::profile::{self, AuthMode, Phase, Profile};
@@ -112,38 +110,33 @@ pub fn probe(
     options: &ProbeOptions,
     note: Box<dyn Fn(&str)>,
 ) -> Result<Report, ProbeError> {
-    let clock = Clock::start();
-    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-    let work = async |path: &Rc<Path>| course(path, options).await;
-    runtime.block_on(visit(profile, options.listen, clock, note, work))
-}
-
-async fn course(path: &Rc<Path>, options: &ProbeOptions) -> Report {
-    let begun = path.now();
-    let (judged, listened) = examine_all(path, &options.only).await;
+    let visit = visit(profile, options.listen, note, async |path: &Rc<Path>| {
+        let (judged, listened) = examine_all(path, &options.only).await;
+        (judged, listened, path.limits_met())
+    })?;
+    let (judged, listened, limits_met) = visit.told;
     let of = |check: Check| judged.iter().find(|(own, _)| *own == check).map(|(_, judged)| judged.clone());
     let checks: Vec<CheckReport> =
         Check::ALL.iter().map(|&check| CheckReport::new(check, of(check))).collect();
     let of_checks = Check::ALL.iter().filter_map(|&check| of(check)).flat_map(|judged| judged.observed);
     let mut observed: Vec<Observation> = of_checks.collect();
     if options.only.contains(&Check::Undocumented) {
-        observed.extend(path.limits_met());
+        observed.extend(limits_met);
     }
-    let started_at = jiff::Timestamp::try_from(path.line.clock.started());
-    Report {
+    Ok(Report {
         schema: Report::SCHEMA,
         version: env!("CARGO_PKG_VERSION"),
-        run_id: path.run.to_string(),
-        target: path.profile.target.url.clone().unwrap_or_default(),
-        started_at: started_at.map_or_else(|_| String::new(), |at| format!("{at:.3}")),
-        duration_s: (path.now().since(begun).as_secs_f64() * 1000.0).round() / 1000.0,
+        run_id: visit.run_id,
+        target: visit.target,
+        started_at: visit.started_at,
+        duration_s: (visit.took.as_secs_f64() * 1000.0).round() / 1000.0,
         listened_s: (listened.as_secs_f64() * 1000.0).round() / 1000.0,
         measured_without: Report::WITHOUT,
         outcome: Report::outcome_of(&checks),
-        sent: path.sent(),
+        sent: visit.sent,
         checks,
         observed,
-    }
+    })
 }
 
 /// All that were asked for: side by side, then those that would disturb the others.

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 /// Values that lie together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Cluster {
+pub(crate) struct Cluster {
     /// The median of those in it.
-    pub(super) at: Duration,
+    pub(crate) at: Duration,
     /// From the lowest to the highest of them.
-    pub(super) spread: Duration,
+    pub(crate) spread: Duration,
     /// How many lie in it.
-    pub(super) count: usize,
+    pub(crate) count: usize,
     /// Of so many.
-    pub(super) of: usize,
+    pub(crate) of: usize,
 }
 
 /// Fewer lie together by chance.
@@ -25,7 +25,7 @@ const WIDTH: Duration = Duration::from_millis(800);
 
 impl Cluster {
     /// The densest [`WIDTH`] of the values, if two thirds of them lie in it: one that is wide for what it measures is none.
-    pub(super) fn of(mut values: Vec<Duration>) -> Option<Self> {
+    pub(crate) fn of(mut values: Vec<Duration>) -> Option<Self> {
         values.sort_unstable();
         let of = values.len();
         let last = |first: usize| values.partition_point(|value| *value <= values[first] + WIDTH);

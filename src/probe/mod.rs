@@ -12,7 +12,7 @@
 //! Identities come in two groups, each in a room of its own: what is published in [`TALK`](path::TALK) is heard by those who
 //! provoke something, and never disturbs the streams of the vigil, whose room is [`QUIET`](path::QUIET). Everything is bounded in
 //! number and time; nothing is written but what identities need (`<credentials>.tokens`), and the rooms are put away however it
-//! ends ([`visit`]).
+//! ends ([`visit()`]).
 //!
 //! What the documentation leaves open is told as [`Observation`]s, in a section of its own: it is never a finding.
 //!
@@ -22,19 +22,23 @@ pub mod ear;
 pub mod path;
 pub mod tape;
 pub mod vigil;
-pub(crate) mod visit;
 
 mod check;
 mod checks;
 mod course;
 mod judgement;
-mod lifetimes;
+pub(crate) mod lifetimes;
 mod met;
 mod report;
+mod visit;
 
 pub use check::Check;
 pub use course::{ProbeError, ProbeOptions, probe};
 pub use judgement::{Finding, Judgement, Observation, Outcome};
 pub use report::{CheckReport, Report, Sent};
 
+pub(crate) use checks::drops;
 pub(crate) use course::profile_for;
+pub(crate) use report::secs;
+pub(crate) use tape::ending_words;
+pub(crate) use visit::visit;

@@ -254,6 +254,37 @@ impl Path {
         Ok(answer)
     }
 
+    /// One long poll of sync on a connection of its own, with the identity's cookies; and the time from the first byte out
+    /// to whatever came. `timeout` absent: it is not said. Given up `patience` after the time that it may be held.
+    pub(crate) async fn poll_alone(
+        &self,
+        client: u32,
+        since: Position,
+        timeout: Option<Duration>,
+        held: Duration,
+        patience: Duration,
+    ) -> (Duration, Result<Answer, Trouble>) {
+        self.keep_fresh(client).await;
+        self.requests.set(self.requests.get() + 1);
+        let way = match timeout {
+            Some(timeout) => api::sync(since, 1, timeout),
+            None => format!("/v1/sync?since={since}&limit=1"),
+        };
+        let sent = Cell::new(self.now());
+        let request = || {
+            sent.set(self.now());
+            self.line.request(client, Call::get(&way))
+        };
+        let (endpoint, deadline) = (self.line.endpoint(client), self.line.deadline(held + patience));
+        let answer = exchange(&mut None, endpoint, deadline, api::page_bytes(1), request).await;
+        let took = self.now().since(sent.get());
+        if let Ok(answer) = &answer {
+            self.line.keep_cookies(client, &answer.cookies);
+            self.met.borrow_mut().answered(answer);
+        }
+        (took, answer)
+    }
+
     /// One publish of a check's own making is about to be sent: counted.
     pub fn count_publish(&self) {
         self.publishes.set(self.publishes.get() + 1);

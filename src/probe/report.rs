@@ -186,7 +186,7 @@ fn plain(text: &str) -> String {
 }
 
 /// Seconds to a hundredth, for evidence.
-pub(super) fn secs(time: Duration) -> String {
+pub(crate) fn secs(time: Duration) -> String {
     format!("{:.2} s", time.as_secs_f64())
 }
 

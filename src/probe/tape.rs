@@ -40,12 +40,43 @@ pub struct Tape {
     pub last_out: Timestamp,
     /// The longest time without a byte either way, and with another one after it.
     pub longest_silence: Duration,
+    /// What it has survived of it, by direction.
+    pub survived: Survived,
+    /// When we last said something of any kind: a ping, or the answer to one.
+    last_said: Timestamp,
+    /// The longest time in which we said nothing, of what no byte has come after yet.
+    unproven: Survived,
+    /// It answers no ping.
+    pub mute: bool,
     /// When and how it ended; `None`: we left, or it still goes on.
     pub end: Option<(Timestamp, Ending)>,
     /// When listening ended.
     pub until: Timestamp,
     /// When the token ends that it was opened with, as far as its client knows.
     pub token_until: Option<Timestamp>,
+}
+
+/// The longest silences that a stream has survived: a byte came after them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Survived {
+    /// Nothing came to us.
+    pub to_client: Duration,
+    /// Nothing left from us.
+    pub to_server: Duration,
+    /// Nothing passed at all.
+    pub either_way: Duration,
+}
+
+impl Survived {
+    /// The longer of each.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            to_client: self.to_client.max(other.to_client),
+            to_server: self.to_server.max(other.to_server),
+            either_way: self.either_way.max(other.either_way),
+        }
+    }
 }
 
 impl Tape {
@@ -66,6 +97,10 @@ impl Tape {
             last_frame: opened,
             last_out: opened,
             longest_silence: Duration::ZERO,
+            survived: Survived::default(),
+            last_said: opened,
+            unproven: Survived::default(),
+            mute: false,
             end: None,
             until: opened,
             token_until: None,
@@ -78,9 +113,13 @@ impl Tape {
         // An end is not a byte: the silence before it is what matters.
         if !matches!(heard, Heard::End(_)) {
             self.longest_silence = self.longest_silence.max(self.silence(at));
+            self.survive(at);
             self.last_in = self.last_in.max(at);
             if !matches!(heard, Heard::Pong(_)) {
                 self.last_frame = self.last_frame.max(at);
+            }
+            if matches!(heard, Heard::Ping | Heard::JsonPing) && !self.mute {
+                self.last_said = self.last_said.max(at);
             }
         }
         match heard {
@@ -106,8 +145,9 @@ impl Tape {
         let number = u32::try_from(self.own_pings.len()).ok()?;
         (self.own_pings.len() < KEPT_MAX).then(|| {
             self.longest_silence = self.longest_silence.max(self.silence(at));
+            self.unproven = self.unproven.or(self.silences(at));
             self.own_pings.push((at, None));
-            self.last_out = at;
+            (self.last_out, self.last_said) = (at, at);
             number
         })
     }
@@ -117,6 +157,12 @@ impl Tape {
         let mut all = [self.pings.as_slice(), self.json_pings.as_slice()].concat();
         all.sort_unstable();
         all
+    }
+
+    /// Times without a ping: from the upgrade to the first, and from each to the next.
+    pub fn ping_gaps(&self) -> Vec<Duration> {
+        let times: Vec<Timestamp> = std::iter::once(self.opened).chain(self.all_pings()).collect();
+        times.windows(2).map(|pair| pair[1].since(pair[0])).collect()
     }
 
     /// From the upgrade to the end, or to the end of listening.
@@ -130,8 +176,28 @@ impl Tape {
         self.silence(end)
     }
 
+    /// From when we last said anything to the end, or to the end of listening.
+    pub fn unsaid(&self) -> Duration {
+        self.end.as_ref().map_or(self.until, |(at, _)| *at).since(self.last_said)
+    }
+
     fn silence(&self, at: Timestamp) -> Duration {
         at.since(self.last_in.max(self.last_out))
+    }
+
+    /// What has been silent until now.
+    fn silences(&self, at: Timestamp) -> Survived {
+        Survived {
+            to_client: at.since(self.last_in),
+            to_server: at.since(self.last_said),
+            either_way: at.since(self.last_in.max(self.last_said)),
+        }
+    }
+
+    /// A byte has come: all silence before it was survived, also what a word of ours had ended.
+    fn survive(&mut self, at: Timestamp) {
+        let ended = std::mem::take(&mut self.unproven);
+        self.survived = self.survived.or(ended).or(self.silences(at));
     }
 
     /// Its pod, for people: `server_name` of hello, else what the answer to the upgrade says.
@@ -150,7 +216,7 @@ impl Tape {
 }
 
 /// How a stream ended, in a few words.
-pub(super) fn ending_words(ending: &Ending) -> String {
+pub(crate) fn ending_words(ending: &Ending) -> String {
     match ending {
         Ending::Close { code: 1005, .. } => "a close frame without a code".to_owned(),
         Ending::Close { code, reason } if reason.is_empty() => format!("close {code}"),
@@ -198,6 +264,34 @@ mod tests {
         let server = Some("scaiwave-1".into());
         tape.hear(at(0), Heard::Hello(Greeting { server, ..Greeting::default() }));
         assert_eq!(tape.server(), "scaiwave-1");
+    }
+
+    #[test]
+    fn a_silence_is_survived_when_a_byte_comes_after_it_and_not_before() {
+        let secs = |times: [u64; 3]| {
+            let [to_client, to_server, either_way] = times.map(Duration::from_secs);
+            Survived { to_client, to_server, either_way }
+        };
+        let mut tape = Tape::new(1, at(0));
+        tape.hear(at(0), Heard::Hello(Greeting::default()));
+        tape.pings(at(20));
+        assert_eq!(tape.survived, secs([0, 0, 0]), "our own word proves nothing");
+        tape.hear(at(21), Heard::Pong(0));
+        assert_eq!(tape.survived, secs([21, 20, 20]));
+        tape.hear(at(61), Heard::End(Ending::Eof));
+        assert_eq!(tape.survived, secs([21, 20, 20]), "an end is no byte");
+        assert_eq!(tape.unsaid(), Duration::from_secs(41));
+    }
+
+    #[test]
+    fn who_answers_no_ping_says_nothing_and_who_answers_does() {
+        let told = |mute| {
+            let mut tape = Tape::new(1, at(0));
+            tape.mute = mute;
+            [30, 60, 90].into_iter().for_each(|time| tape.hear(at(time), Heard::Ping));
+            (tape.survived.to_server.as_secs(), tape.survived.to_client.as_secs(), tape.ping_gaps().len())
+        };
+        assert_eq!((told(false), told(true)), ((30, 30, 3), (90, 30, 3)));
     }
 
     #[test]

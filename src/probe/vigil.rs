@@ -1,9 +1,11 @@
 //! Streams held for the listening time, each with its tapes: what most lines of the page are judged by.
 //!
-//! Two thirds of the listeners are quiet: they answer pings and do nothing else. The others also ping by themselves, often:
-//! what is cut for being idle spares them, and what is cut for its age does not. A stream that drops is opened again, in
-//! the documented order (sync, then stream), for more lifetimes to compare. Events are published when all are there, and
-//! when listening ends; and then every stream is asked, by a ping of ours, whether it is still there.
+//! Two thirds of a probe's listeners are quiet: they answer pings and do nothing else. The others also ping by themselves,
+//! often: what is cut for being idle spares them, and what is cut for its age does not. A stream that drops is opened
+//! again, in the documented order (sync, then stream), for more lifetimes to compare. Events are published when all are
+//! there, and when listening ends; and then every stream is asked, by a ping of ours, whether it is still there.
+//!
+//! Who else holds streams names a [`Party`] of its own.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -31,6 +33,33 @@ pub struct Vigil {
     pub until: Timestamp,
     /// Time between two pings of those that ping.
     pub own_ping_interval: Duration,
+}
+
+/// Who listens how, and what is published meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Party {
+    pub(crate) listeners: Vec<(u32, Manner)>,
+    pub(crate) publishes: Publishes,
+}
+
+/// What a listener does beside listening.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// It answers pings.
+    Quiet,
+    /// It pings by itself as well.
+    Pings,
+    /// It says nothing at all.
+    Mute,
+}
+
+/// What is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Publishes {
+    /// A few events in [`QUIET`], when all are there and when listening has ended.
+    AtBothEnds { by: u32 },
+    /// One after the other, at this distance, for as long as is listened.
+    Steadily { by: u32, room: u32, every: Duration },
 }
 
 /// One listener.
@@ -66,28 +95,38 @@ const GRACE: Duration = Duration::from_secs(2);
 const PROGRESS: Duration = Duration::from_secs(10);
 
 impl Vigil {
-    /// Holds streams for the listening time.
+    /// Holds the streams of a probe for the listening time.
     pub(super) async fn keep(path: &Rc<Path>) -> Self {
+        let clients = path.listeners();
+        let manner = |index| if index % 3 == 2 { Manner::Pings } else { Manner::Quiet };
+        let listeners = clients.iter().enumerate().map(|(index, &client)| (client, manner(index)));
+        let publishes = Publishes::AtBothEnds { by: clients[0] };
+        Self::hold(path, &Party { listeners: listeners.collect(), publishes }).await
+    }
+
+    /// Holds streams for the listening time.
+    pub(crate) async fn hold(path: &Rc<Path>, party: &Party) -> Self {
         let own_ping_interval = own_ping_interval(path.listen);
         let limit = 1.0 / path.profile.limits.connects.0.max(0.1);
         let spacing = SPACING.max(Duration::from_secs_f64(limit));
-        let (listeners, begun) = (path.listeners(), path.now());
+        let (listeners, begun) = (&party.listeners, path.now());
         let until = begun + spacing * listeners.len() as u32 + path.listen;
         let state = State { up: Cell::new(0), first: Cell::new(0), drops: Cell::new(0) };
-        let hold = |(index, client): (usize, u32)| {
+        let hold = |(index, (client, manner)): (usize, (u32, Manner))| {
             let (path, state) = (Rc::clone(path), &state);
-            let pings = index % 3 == 2;
+            let pings = manner == Manner::Pings;
             let watch = Watch { client, pings, tapes: Vec::new(), refused: Vec::new() };
             let plan = Plan {
                 begin: begun + spacing * index as u32,
                 until,
                 own_pings: pings.then_some(own_ping_interval),
+                mute: manner == Manner::Mute,
             };
             async move { watch.hold(&path, plan, state).await }
         };
         let count = listeners.len();
         let holding = join_all(listeners.iter().copied().enumerate().map(hold));
-        let publishing = publish(path, &state, listeners[0], count, until);
+        let publishing = publish(path, &state, party.publishes, count, until);
         let telling = tell(path, &state, count, until);
         let (watches, published, ()) = futures::join!(holding, publishing, telling);
         Self { watches, published, begun, until, own_ping_interval }
@@ -96,6 +135,12 @@ impl Vigil {
     /// All tapes of all listeners.
     pub fn tapes(&self) -> impl Iterator<Item = &Tape> {
         self.watches.iter().flat_map(|watch| &watch.tapes)
+    }
+
+    /// What these listeners heard.
+    pub(crate) fn of(&self, clients: &[u32]) -> Self {
+        let watches = self.watches.iter().filter(|watch| clients.contains(&watch.client)).cloned().collect();
+        Self { watches, published: self.published.clone(), ..*self }
     }
 
     /// The length of listening, as it was.
@@ -123,6 +168,7 @@ struct Plan {
     begin: Timestamp,
     until: Timestamp,
     own_pings: Option<Duration>,
+    mute: bool,
 }
 
 impl Watch {
@@ -131,11 +177,15 @@ impl Watch {
         let mut is_first = true;
         while path.now() < plan.until && self.tapes.len() + self.refused.len() < STREAMS_MAX {
             match self.enter(path).await {
-                Ok(ear) => {
+                Ok(mut ear) => {
                     let mut tape = Tape::new(self.client, ear.opened);
                     tape.pod = ear.pod.clone();
                     let token = path.line.tokens.life(self.client);
                     tape.token_until = Some(token.issued + token.life);
+                    if plan.mute {
+                        ear.mute();
+                        tape.mute = true;
+                    }
                     let greeted = || {
                         if std::mem::take(&mut is_first) {
                             state.first.set(state.first.get() + 1);
@@ -217,11 +267,11 @@ async fn listen(path: &Rc<Path>, mut ear: Ear, tape: &mut Tape, plan: Plan, mut 
     ear.leave().await;
 }
 
-/// Publishes when everybody's first attempt is over, and when listening has ended.
+/// Publishes from when everybody's first attempt is over.
 async fn publish(
     path: &Rc<Path>,
     state: &State,
-    as_whom: u32,
+    publishes: Publishes,
     count: usize,
     until: Timestamp,
 ) -> Vec<Publish> {
@@ -230,12 +280,25 @@ async fn publish(
         path.sleep(Duration::from_millis(20)).await;
     }
     let mut published = Vec::new();
-    for _ in 0..EVENTS {
-        published.push(path.publish(as_whom, QUIET).await);
-    }
-    path.sleep_until(until).await;
-    for _ in 0..EVENTS {
-        published.push(path.publish(as_whom, QUIET).await);
+    match publishes {
+        Publishes::AtBothEnds { by } => {
+            for _ in 0..EVENTS {
+                published.push(path.publish(by, QUIET).await);
+            }
+            path.sleep_until(until).await;
+            for _ in 0..EVENTS {
+                published.push(path.publish(by, QUIET).await);
+            }
+        }
+        Publishes::Steadily { by, room, every } => {
+            let mut next = path.now();
+            while next < until {
+                path.sleep_until(next).await;
+                published.push(path.publish(by, room).await);
+                // What a slow answer has cost is not caught up with: that would be another load than was asked for.
+                next = (next + every).max(path.now());
+            }
+        }
     }
     published
 }

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http::header::HeaderValue;
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::select;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
@@ -17,6 +18,7 @@ use uuid::Uuid;
 
 use super::course::ProbeError;
 use super::path::Path;
+use super::report::Sent;
 use crate::driver::api;
 use crate::driver::clock::Clock;
 use crate::driver::cookies::Cookies;
@@ -35,18 +37,45 @@ use crate::wire::Registered;
 /// How long a person who has interrupted it waits for the rooms to be put away, at most (ours).
 const PARTING: Duration = Duration::from_secs(10);
 
+/// What a stay brought.
+pub(crate) struct Visit<T> {
+    /// What was told by whoever was let in.
+    pub(crate) told: T,
+    /// In the User-Agent of every request.
+    pub(crate) run_id: String,
+    /// The URL.
+    pub(crate) target: String,
+    /// UTC, RFC 3339.
+    pub(crate) started_at: String,
+    /// From the first request after provisioning to the last answer.
+    pub(crate) took: Duration,
+    /// What was done to the target.
+    pub(crate) sent: Sent,
+}
+
 /// Signs in, does `work`, and puts the rooms away that were made for it. `note` gets lines for people.
 ///
 /// # Errors
 ///
 /// When nothing could be entered, and [`ProbeError::Interrupted`] when a signal has ended it.
-pub(crate) async fn visit<T>(
+pub(crate) fn visit<T>(
+    profile: Profile,
+    listen: Duration,
+    note: Box<dyn Fn(&str)>,
+    work: impl AsyncFnOnce(&Rc<Path>) -> T,
+) -> Result<Visit<T>, ProbeError> {
+    let clock = Clock::start();
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    runtime.block_on(stay(profile, listen, clock, note, work))
+}
+
+async fn stay<T>(
     profile: Profile,
     listen: Duration,
     clock: Clock,
     note: Box<dyn Fn(&str)>,
     work: impl AsyncFnOnce(&Rc<Path>) -> T,
-) -> Result<T, ProbeError> {
+) -> Result<Visit<T>, ProbeError> {
     let mut signals = Signals::catch()?;
     let remembered = Remembered::for_this_run(profile.target.url.as_deref().unwrap_or_default());
     let gate = select! {
@@ -68,8 +97,9 @@ pub(crate) async fn visit<T>(
     let Gate { line, metrics, run, .. } = &gate;
     let path = Path::new(Rc::clone(line), *run, profile, provisioned, metrics.clone(), listen, note);
     let path = Rc::new(path);
+    let begun = path.now();
     let done = select! {
-        done = work(&path) => Some(done),
+        done = work(&path) => Some(Visit::of(done, &path, path.now().since(begun))),
         () = signals.next() => None,
     };
     let leaving = async {
@@ -96,6 +126,20 @@ pub(crate) async fn visit<T>(
             ));
             signals.part(leaving, &|text| path.note(text)).await;
             Err(ProbeError::Interrupted)
+        }
+    }
+}
+
+impl<T> Visit<T> {
+    fn of(told: T, path: &Path, took: Duration) -> Self {
+        let started_at = jiff::Timestamp::try_from(path.line.clock.started());
+        Self {
+            told,
+            run_id: path.run.to_string(),
+            target: path.profile.target.url.clone().unwrap_or_default(),
+            started_at: started_at.map_or_else(|_| String::new(), |at| format!("{at:.3}")),
+            took,
+            sent: path.sent(),
         }
     }
 }

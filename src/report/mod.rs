@@ -5,6 +5,8 @@ pub mod directory;
 mod info;
 #[cfg(feature = "live")]
 pub mod junit;
+#[cfg(feature = "live")]
+pub mod lb_timeout;
 pub mod markdown;
 mod remarks;
 #[cfg(feature = "live")]

@@ -75,11 +75,11 @@ pub(super) fn headline(summary: &Summary) -> String {
 }
 
 impl Cell {
-    fn text(text: impl Into<String>) -> Self {
+    pub(super) fn text(text: impl Into<String>) -> Self {
         Self { text: text.into(), number: false, mood: Mood::Plain }
     }
 
-    fn number(text: impl Into<String>) -> Self {
+    pub(super) fn number(text: impl Into<String>) -> Self {
         Self { number: true, ..Self::text(text) }
     }
 
@@ -87,7 +87,7 @@ impl Cell {
         Self::number(grouped(count))
     }
 
-    fn mood(self, mood: Mood) -> Self {
+    pub(super) fn mood(self, mood: Mood) -> Self {
         Self { mood, ..self }
     }
 }

@@ -14,6 +14,7 @@
 
 pub mod answer;
 pub mod goal;
+pub mod lb_timeout;
 pub mod model;
 pub mod search;
 pub mod step;

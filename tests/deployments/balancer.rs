@@ -169,6 +169,8 @@ pub(crate) struct Nginx {
     upstream: String,
     tls: String,
     name: &'static str,
+    /// What is in the location of `/v1/sync` alone; empty: there is none.
+    sync: String,
     main: String,
     /// Beside the upstream, in `http`.
     maps: &'static str,
@@ -186,6 +188,7 @@ impl Nginx {
             upstream: servers,
             tls: String::new(),
             name: "_",
+            sync: String::new(),
             main: String::new(),
             maps: "",
         }
@@ -211,6 +214,26 @@ impl Nginx {
         self
     }
 
+    /// `proxy_read_timeout` of sync alone.
+    pub(crate) fn polling_for(mut self, timeout: &str) -> Self {
+        self.sync = format!("proxy_read_timeout {timeout};");
+        self
+    }
+
+    /// Whatever long poll is asked for, the pod is asked for one of this many milliseconds: as a server with a cap.
+    pub(crate) fn capping_polls_at(mut self, millis: u32) -> Self {
+        self.sync = format!(
+            "proxy_read_timeout 90s; if ($args ~ \"^(.*)timeout=[0-9][0-9][0-9][0-9]+$\") {{ set $args \"$1timeout={millis}\"; }}"
+        );
+        self
+    }
+
+    /// Pods that time out are not given up for a while.
+    pub(crate) fn never_giving_up(mut self) -> Self {
+        self.upstream = self.upstream.replace(";\n", " max_fails=0;\n");
+        self
+    }
+
     /// As nginx is without a word about WebSocket.
     pub(crate) fn without_upgrade(mut self) -> Self {
         self.upgrade = false;
@@ -232,9 +255,14 @@ impl Nginx {
 
 impl Balancer for Nginx {
     fn command(&self, port: u16, place: &Path) -> Command {
-        let Self { read_timeout, upgrade, upstream, tls, name, main, maps } = self;
+        let Self { read_timeout, upgrade, upstream, tls, name, sync, main, maps } = self;
         let upgrade = if *upgrade { "$http_upgrade" } else { "''" };
         let listen = if tls.is_empty() { "" } else { " ssl" };
+        let sync = if sync.is_empty() {
+            String::new()
+        } else {
+            format!("location /v1/sync {{ proxy_pass http://pods; {sync} }}")
+        };
         let http = format!(
             r#"  map {upgrade} $connection_upgrade {{ default upgrade; '' ''; }}
   {maps}
@@ -245,16 +273,17 @@ impl Balancer for Nginx {
     listen 127.0.0.1:{port}{listen};
     server_name {name};
     {tls}
+    proxy_http_version 1.1;
+    proxy_set_header Host $host;
+    proxy_set_header Upgrade {upgrade};
+    proxy_set_header Connection $connection_upgrade;
+    proxy_send_timeout 90s;
+    add_header X-Served-By $upstream_addr always;
     location / {{
       proxy_pass http://pods;
-      proxy_http_version 1.1;
-      proxy_set_header Host $host;
-      proxy_set_header Upgrade {upgrade};
-      proxy_set_header Connection $connection_upgrade;
       proxy_read_timeout {read_timeout};
-      proxy_send_timeout 90s;
-      add_header X-Served-By $upstream_addr always;
     }}
+    {sync}
   }}
 "#
         );
@@ -333,6 +362,7 @@ pub(crate) struct Haproxy {
     tls: String,
     by: &'static str,
     tunnel_timeout: &'static str,
+    server_timeout: &'static str,
     /// Lines of its frontend.
     rules: String,
 }
@@ -348,6 +378,7 @@ impl Haproxy {
             tls: String::new(),
             by: "balance roundrobin",
             tunnel_timeout: "90s",
+            server_timeout: "90s",
             rules: String::new(),
         }
     }
@@ -361,6 +392,12 @@ impl Haproxy {
     /// `timeout tunnel`
     pub(crate) fn tunnel_for(mut self, timeout: &'static str) -> Self {
         self.tunnel_timeout = timeout;
+        self
+    }
+
+    /// `timeout server`
+    pub(crate) fn answering_within(mut self, timeout: &'static str) -> Self {
+        self.server_timeout = timeout;
         self
     }
 
@@ -378,10 +415,10 @@ impl Haproxy {
 
 impl Balancer for Haproxy {
     fn command(&self, port: u16, place: &Path) -> Command {
-        let Self { servers, tls, by, tunnel_timeout, rules } = self;
+        let Self { servers, tls, by, tunnel_timeout, server_timeout, rules } = self;
         let text = format!(
             "global\n  maxconn 8192\ndefaults\n  mode http\n  timeout connect 5s\n  timeout client 90s\n  \
-             timeout server 90s\n  timeout tunnel {tunnel_timeout}\nfrontend stream\n  \
+             timeout server {server_timeout}\n  timeout tunnel {tunnel_timeout}\nfrontend stream\n  \
              bind 127.0.0.1:{port}{tls}\n{rules}  default_backend pods\nbackend pods\n  {by}\n  \
              http-response set-header X-Served-By %s\n{servers}"
         );

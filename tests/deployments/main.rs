@@ -11,6 +11,7 @@ mod far;
 mod gauges;
 mod half_open;
 mod identities;
+mod lb_timeout;
 mod observe;
 mod pods;
 mod polls;

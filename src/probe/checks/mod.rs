@@ -2,7 +2,7 @@
 
 mod abort;
 mod deaf;
-mod drops;
+pub(crate) mod drops;
 mod metrics;
 mod pings;
 mod rate_limit;

@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 use crate::wire::{CLOSE_ABORTED, CLOSE_INVALID_TOKEN};
 
 /// What the ends of streams say.
-pub(super) fn judge(vigil: &Vigil) -> Judgement {
+pub(crate) fn judge(vigil: &Vigil) -> Judgement {
     let mut judgement = Judgement::default();
     if vigil.tapes().next().is_none() {
         connecting::judge_nothing_opened(vigil, &mut judgement);
@@ -33,6 +33,45 @@ pub(super) fn judge(vigil: &Vigil) -> Judgement {
     }
     connecting::judge(vigil, &mut judgement);
     judgement
+}
+
+/// By which rule quiet streams ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// None of them ended while we listened.
+    None,
+    /// After the same time since the last byte either way.
+    Idle(Cluster),
+    /// After the same time since the upgrade.
+    Age(Cluster),
+    /// By none that has a time: a restart, no stickiness, the network; or too few ended to tell.
+    Other,
+}
+
+/// The rule alone; [`judge`] says what to make of it.
+pub(crate) fn rule(vigil: &Vigil) -> Rule {
+    let drops = Drops::of(vigil);
+    if drops.all.is_empty() {
+        return Rule::None;
+    }
+    match drops.cause(vigil) {
+        Cause::Idle(idle) => Rule::Idle(idle),
+        Cause::Age { quiet, .. } => Rule::Age(quiet),
+        Cause::NoneLives(_) | Cause::Together(_) | Cause::NotSticky(_) | Cause::Few | Cause::Unstable => {
+            Rule::Other
+        }
+    }
+}
+
+/// What explains the drops best.
+enum Cause<'a> {
+    Idle(Cluster),
+    Age { quiet: Cluster, pinging: Cluster },
+    NoneLives(Cluster),
+    Together(Cluster),
+    NotSticky(Vec<Stream<'a>>),
+    Few,
+    Unstable,
 }
 
 /// A stream, and whether its listener pings.
@@ -107,34 +146,49 @@ impl<'a> Drops<'a> {
     }
 
     fn finding(&self, vigil: &Vigil) -> Finding {
+        match self.cause(vigil) {
+            Cause::Idle(idle) => self.idle_timeout(&idle, vigil),
+            Cause::Age { quiet, pinging } => self.maximum_age(&quiet, &pinging, vigil),
+            Cause::NoneLives(quiet) => self.none_lives(&quiet),
+            Cause::Together(moment) => self.together(&moment),
+            Cause::NotSticky(early) => self.not_sticky(&early, vigil),
+            Cause::Few => self.few(),
+            Cause::Unstable => self.unstable(),
+        }
+    }
+
+    fn cause(&self, vigil: &Vigil) -> Cause<'a> {
         let idle = self.cluster(false, Tape::idle);
         let ages = [false, true].map(|pings| self.cluster(pings, Tape::age));
         if let Some(idle) = idle
             && self.spares_pinging(&idle)
         {
-            return self.idle_timeout(&idle, vigil);
+            return Cause::Idle(idle);
         }
         if let [Some(quiet), Some(pinging)] = &ages
             && quiet.is_at(pinging)
             && self.longest(|_| true) <= quiet.at + MARGIN + quiet.at / 10
         {
             if quiet.at <= few(vigil) {
-                return self.none_lives(quiet);
+                return Cause::NoneLives(*quiet);
             }
-            return self.maximum_age(quiet, pinging, vigil);
+            return Cause::Age { quiet: *quiet, pinging: *pinging };
         }
         let early = self.early(vigil);
-        if let (true, Some(finding)) = (self.is_one_moment(), self.together()) {
-            return finding;
+        if let (true, Some(moment)) = (self.is_one_moment(), self.moment()) {
+            return Cause::Together(moment);
         }
         if early.len() >= EARLY_MIN
             && early.len() * 2 > self.all.len()
             && self.longest(|_| true) > few(vigil) * 3
         {
-            return self.not_sticky(&early, vigil);
+            return Cause::NotSticky(early);
         }
-        self.together()
-            .unwrap_or_else(|| if self.all.len() < RULE_MIN { self.few() } else { self.unstable() })
+        match self.moment() {
+            Some(moment) => Cause::Together(moment),
+            None if self.all.len() < RULE_MIN => Cause::Few,
+            None => Cause::Unstable,
+        }
     }
 
     /// Pinging streams lived on for long enough to have been cut, and none was, or (on a path that also drops by chance)

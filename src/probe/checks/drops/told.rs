@@ -141,8 +141,7 @@ impl Drops<'_> {
     }
 
     /// At one moment of the wall clock, whatever their ages: somebody was restarted.
-    pub(super) fn together(&self) -> Option<Finding> {
-        let cluster = self.moment()?;
+    pub(super) fn together(&self, cluster: &Cluster) -> Finding {
         let mut pods: Vec<&str> = self.all.iter().map(|drop| drop.tape.server()).collect();
         pods.sort_unstable();
         pods.dedup();
@@ -152,17 +151,15 @@ impl Drops<'_> {
             "A pod or the balancer was restarted or reloaded, or lost its way to the other: see its log at that time. \
              Streams that are opened later live on.",
         );
-        Some(
-            finding
-                .because(format!(
-                    "{} of {} drops within {} of each other; streams of {}",
-                    cluster.count,
-                    cluster.of,
-                    secs(cluster.spread),
-                    pods.join(", ")
-                ))
-                .because(format!("the longest stream lived for {}", secs(self.longest(|_| true)))),
-        )
+        finding
+            .because(format!(
+                "{} of {} drops within {} of each other; streams of {}",
+                cluster.count,
+                cluster.of,
+                secs(cluster.spread),
+                pods.join(", ")
+            ))
+            .because(format!("the longest stream lived for {}", secs(self.longest(|_| true))))
     }
 
     /// One or two drops show no rule, and no lack of one.

@@ -1,4 +1,5 @@
-//! `wavesoak size`
+//! `wavesoak size pods`
+
 #![expect(clippy::disallowed_methods, reason = "the answer is written into files")]
 
 use std::fs;
@@ -6,14 +7,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 use thiserror::Error;
 
-use super::changes::Changes;
-use super::exit::{Exit, Failure};
-use super::output;
-use super::progress::Progress;
-use super::run::Format;
+use crate::cli::changes::Changes;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output;
+use crate::cli::progress::Progress;
+use crate::cli::run::Format;
 use crate::profile::quantity::{Share, Written as _};
 use crate::report::run::{ProgressView, RunObserver};
 use crate::report::sizing::Report;
@@ -21,12 +22,6 @@ use crate::seed::Seed;
 use crate::sizing::pods::{Played, Sizing, SizingError, SizingObserver};
 use crate::sizing::step::{Step, Terms};
 use crate::sizing::{Answer, Goal, Model, Resource};
-
-/// Find out how large a deployment must be, with evidence.
-#[derive(Debug, Subcommand)]
-pub(super) enum SizeCommand {
-    Pods(Box<PodsArgs>),
-}
 
 /// How many pods a load needs, and how many so that some may die.
 ///
@@ -36,7 +31,7 @@ pub(super) enum SizeCommand {
 /// load, its objectives, and the embedded target whose pods are counted.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
-pub(super) struct PodsArgs {
+pub(in crate::cli) struct PodsArgs {
     /// Built-in profile, or path of a profile file
     profile: String,
     #[command(flatten)]
@@ -105,13 +100,7 @@ enum SizeError {
 }
 
 /// Plays what is asked for and prints the answer.
-pub(super) fn run(command: &SizeCommand) -> Result<Exit, Failure> {
-    match command {
-        SizeCommand::Pods(args) => pods(args),
-    }
-}
-
-fn pods(args: &PodsArgs) -> Result<Exit, Failure> {
+pub(super) fn run(args: &PodsArgs) -> Result<Exit, Failure> {
     let sizing = sizing(args)?;
     output::talk(format_args!("finished steps are kept in {}", sizing.out.display()));
     let mut steps = Steps { progress: Progress::new() };
