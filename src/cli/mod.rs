@@ -64,6 +64,7 @@ First steps:
   wavesoak run ci --format json       for a script: summary.json on stdout, progress on stderr
   wavesoak profile reference          every key of a profile, with its default and its reason
   wavesoak probe URL                  the troubleshooting page's symptoms, looked for on a live path
+  wavesoak size --help                how many pods, and how long balancers on the way must wait
   wavesoak selftest                   every defect planted, and whether it is counted exactly
   wavesoak run --help                 running against a deployment; what the exit codes say
 

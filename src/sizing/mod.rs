@@ -11,6 +11,8 @@
 //! ```
 //!
 //! All but `pods`, which plays the runs, is pure.
+//!
+//! And how long every balancer on the way must wait, by a question of its own: [`lb_timeout`].
 
 pub mod answer;
 pub mod goal;

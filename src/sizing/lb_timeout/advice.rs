@@ -102,7 +102,7 @@ impl Advice {
     pub fn new(facts: &Facts, factor: Factor) -> Self {
         let stream = facts.ping_gap.map(|gap| {
             let gap = to_a_tenth(gap);
-            (up(gap.mul_f64(factor.low)), up(gap.mul_f64(factor.high)))
+            (whole(gap.mul_f64(factor.low)), whole(gap.mul_f64(factor.high)))
         });
         let poll_hold = facts.poll_cap.map_or(facts.poll_asked, |cap| cap.min(facts.poll_asked));
         let poll = up(poll_hold + facts.poll_patience.max(facts.poll_late));
@@ -239,10 +239,17 @@ fn standing(time: Duration) -> u64 {
 
 /// A gap is measured no better than this: both ends have timers of their own.
 fn to_a_tenth(time: Duration) -> Duration {
-    Duration::from_millis(((time.as_millis() + 50) / 100 * 100).try_into().unwrap_or(u64::MAX))
+    let tenths = (time.as_millis() + 50) / 100;
+    Duration::from_millis((tenths.max(1) * 100).try_into().unwrap_or(u64::MAX))
 }
 
-/// Balancers are told whole seconds, and too few would be below what is needed.
+/// Balancers are told whole seconds. A multiple of some length has half of one to spare: 30.1 s of pings are the page's 30.
+fn whole(time: Duration) -> Duration {
+    let nearest = Duration::from_secs(time.as_secs_f64().round() as u64);
+    if nearest < Duration::from_secs(10) { up(time) } else { nearest }
+}
+
+/// Too few seconds would be below what is needed.
 fn up(time: Duration) -> Duration {
     Duration::from_secs(time.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX))
 }
@@ -264,7 +271,8 @@ mod tests {
     /// As the page has it.
     fn page() -> Facts {
         Facts {
-            ping_gap: Some(Duration::from_millis(30_012)),
+            // As measured on a busy machine.
+            ping_gap: Some(Duration::from_millis(30_072)),
             poll_asked: SECOND * 30,
             poll_cap: None,
             poll_patience: SECOND * 10,
@@ -281,7 +289,7 @@ mod tests {
         assert_eq!((advice.poll, advice.both), (SECOND * 40, Some(SECOND * 90)));
         let told = advice.arithmetic.join("\n");
         for words in [
-            "worst measured ping gap 30 s x 2.5 = 75 s, x 3 = 90 s",
+            "worst measured ping gap 30.1 s x 2.5 = 75 s, x 3 = 90 s",
             "client watchdog: 75 s = 2.5 ping gaps",
             "clients ask for 30 s + 10 s",
             "larger of 90 s and 40 s = 90 s",
@@ -337,7 +345,9 @@ mod tests {
             let facts = Facts { ping_gap: Some(gap), poll_asked: SECOND * asked as u32, ..page() };
             let advice = Advice::new(&facts, Factor { low, high: low + more });
             let (least, most) = advice.stream.expect("a gap");
-            prop_assert!(least <= most && least + Duration::from_millis(60) * 5 >= gap.mul_f64(low));
+            // Half a second of rounding, and the twentieth that a gap is rounded by, as often as it is taken.
+            let rounded = Duration::from_millis(500) + Duration::from_millis(51) * 5;
+            prop_assert!(least <= most && least > gap && least + rounded >= gap.mul_f64(low));
             prop_assert!(advice.poll >= facts.poll_asked + facts.poll_patience);
             prop_assert!(advice.both.expect("both") >= most.max(advice.poll));
         }
