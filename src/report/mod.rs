@@ -14,6 +14,7 @@ pub(crate) mod sample;
 pub(crate) mod sheet;
 #[cfg(feature = "live")]
 pub mod sizing;
+pub mod storms;
 pub mod summary;
 #[cfg(feature = "live")]
 pub mod terminal;
