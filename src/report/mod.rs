@@ -1,6 +1,10 @@
 //! One struct, many renderings; the run directory.
 
 #[cfg(feature = "live")]
+pub mod chart;
+#[cfg(feature = "live")]
+pub mod comparison;
+#[cfg(feature = "live")]
 pub mod directory;
 mod info;
 #[cfg(feature = "live")]

@@ -10,13 +10,18 @@
 //!         what was found, by pods ──> Model (Universal Scalability Law, or the least a pod carried) ──> Answer
 //! ```
 //!
-//! All but `pods`, which plays the runs, is pure.
+//! And `storm` holds ways of coming back from a reconnect storm against each other.
+//!
+//! All but `pods`, `storm::play` and `kept`, which play the runs and keep them, is pure.
 
 pub mod answer;
 pub mod goal;
+#[cfg(feature = "live")]
+pub mod kept;
 pub mod model;
 pub mod search;
 pub mod step;
+pub mod storm;
 pub mod usl;
 
 #[cfg(feature = "live")]

@@ -1,32 +1,25 @@
-//! `wavesoak size`
-#![expect(clippy::disallowed_methods, reason = "the answer is written into files")]
+//! `wavesoak size pods`
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 use thiserror::Error;
 
-use super::changes::Changes;
-use super::exit::{Exit, Failure};
-use super::output;
-use super::progress::Progress;
-use super::run::Format;
+use super::super::changes::Changes;
+use super::super::exit::{Exit, Failure};
+use super::super::output;
+use super::super::progress::Progress;
+use super::super::run::Format;
+use super::{SizeError, directory, duration, exe, write};
 use crate::profile::quantity::{Share, Written as _};
+use crate::report::chart;
 use crate::report::run::{ProgressView, RunObserver};
 use crate::report::sizing::Report;
 use crate::seed::Seed;
 use crate::sizing::pods::{Played, Sizing, SizingError, SizingObserver};
 use crate::sizing::step::{Step, Terms};
 use crate::sizing::{Answer, Goal, Model, Resource};
-
-/// Find out how large a deployment must be, with evidence.
-#[derive(Debug, Subcommand)]
-pub(super) enum SizeCommand {
-    Pods(Box<PodsArgs>),
-}
 
 /// How many pods a load needs, and how many so that some may die.
 ///
@@ -36,7 +29,7 @@ pub(super) enum SizeCommand {
 /// load, its objectives, and the embedded target whose pods are counted.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
-pub(super) struct PodsArgs {
+pub(in crate::cli) struct PodsArgs {
     /// Built-in profile, or path of a profile file
     profile: String,
     #[command(flatten)]
@@ -89,29 +82,15 @@ Exit codes:
 
 /// Completes "failed to …".
 #[derive(Debug, Error)]
-enum SizeError {
-    #[error("find the binary that the embedded target is started from")]
-    Exe(#[source] io::Error),
+enum PodsError {
     #[error(
         "size the deployment at {0}: its pods cannot be counted up and down from here; leave out target.url"
     )]
     Deployment(String),
-    #[error("create `{path}`", path = .path.display())]
-    Create { path: PathBuf, source: io::Error },
-    #[error("write `{path}`", path = .path.display())]
-    Write { path: PathBuf, source: io::Error },
-    #[error("render the answer as JSON")]
-    Json(#[from] serde_json::Error),
 }
 
 /// Plays what is asked for and prints the answer.
-pub(super) fn run(command: &SizeCommand) -> Result<Exit, Failure> {
-    match command {
-        SizeCommand::Pods(args) => pods(args),
-    }
-}
-
-fn pods(args: &PodsArgs) -> Result<Exit, Failure> {
+pub(super) fn run(args: &PodsArgs) -> Result<Exit, Failure> {
     let sizing = sizing(args)?;
     output::talk(format_args!("finished steps are kept in {}", sizing.out.display()));
     let mut steps = Steps { progress: Progress::new() };
@@ -134,7 +113,11 @@ fn pods(args: &PodsArgs) -> Result<Exit, Failure> {
     let report = Report::new(&sizing, &evidence, &models, &answer, args.lose, args.recover_within);
     let json = report.json().map_err(|error| Failure::internal(SizeError::Json(error)))?;
     write(&sizing.out.join("answer.json"), &json)?;
-    write(&sizing.out.join("answer.md"), &report.markdown())?;
+    let charts = chart::pods::charts(&report.resources, &report.steps).map_err(Failure::internal)?;
+    for chart in &charts {
+        write(&sizing.out.join(&chart.file), &chart.svg)?;
+    }
+    write(&sizing.out.join("answer.md"), &report.markdown(&charts))?;
     match args.format {
         Format::Json => output::data(&json)?,
         Format::Text => output::data(&report.text(output::columns()))?,
@@ -147,17 +130,10 @@ fn pods(args: &PodsArgs) -> Result<Exit, Failure> {
 fn sizing(args: &PodsArgs) -> Result<Sizing, Failure> {
     let profile = args.changes.load(&args.profile)?;
     if let Some(url) = &profile.target.url {
-        return Err(Failure::usage(SizeError::Deployment(url.clone())));
+        return Err(Failure::usage(PodsError::Deployment(url.clone())));
     }
-    let exe = std::env::current_exe().map_err(|error| Failure::internal(SizeError::Exe(error)))?;
-    let out = match &args.resume {
-        Some(directory) => directory.clone(),
-        None => {
-            args.out.join(format!("size-{}-{:.0}", profile.name, jiff::Timestamp::now()).replace(':', ""))
-        }
-    };
-    fs::create_dir_all(&out)
-        .map_err(|source| Failure::usage(SizeError::Create { path: out.clone(), source }))?;
+    let exe = exe()?;
+    let out = directory(args.resume.as_ref(), &args.out, &profile.name)?;
     let goal = Goal::of(&profile, args.goal);
     let mut pods = args.pods.clone();
     pods.sort_unstable();
@@ -169,16 +145,6 @@ fn sizing(args: &PodsArgs) -> Result<Sizing, Failure> {
     let wanted = |resource: &Resource| args.only.is_empty() || args.only.contains(resource);
     let resources = Resource::ALL.into_iter().filter(wanted).collect();
     Ok(Sizing { profile, goal, pods, resources, resolution: args.resolution, terms, out, exe })
-}
-
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    fs::write(path, text)
-        .map_err(|source| Failure::internal(SizeError::Write { path: path.to_owned(), source }))
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let duration = Duration::parse(text).map_err(|error| error.to_string())?;
-    if duration < Duration::from_secs(1) { Err("write at least \"1s\"".to_owned()) } else { Ok(duration) }
 }
 
 fn share(text: &str) -> Result<f64, String> {
