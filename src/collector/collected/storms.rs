@@ -76,7 +76,8 @@ impl Storm {
 
     /// From the first loss until this share of all who lost their stream were live again; `None`: that many never were.
     pub fn recovered_within(&self, share: f64) -> Option<Duration> {
-        let count = (share * self.clients as f64).ceil().max(1.0) as usize;
+        // 0.99 is a little more than 99 in a hundred.
+        let count = (share * self.clients as f64 - 1e-6).ceil().max(1.0) as usize;
         self.recovered.get(count - 1).map(|at| at.since(self.began))
     }
 

@@ -193,9 +193,9 @@ impl Maker {
             let told = format!("{} of the clients lose their streams at {} (reset)", share.show(), at.show());
             (FaultKind::Line(Who::Share(share), Line::Reset), None, share.0, told)
         };
-        let clients = (f64::from(base.population.clients) * hit).floor() as u32;
+        let clients = (f64::from(base.population.clients) * hit + 1e-6).floor() as u32;
         if clients < LEAST {
-            let needed = (f64::from(LEAST) / hit).ceil() as u32;
+            let needed = (f64::from(LEAST) / hit - 1e-6).ceil() as u32;
             return Err(StormError::TooFew { clients, needed });
         }
         let mut profile = base.clone();
