@@ -28,3 +28,5 @@ mod restarts;
 mod rules;
 #[path = "scenarios/shrink.rs"]
 mod shrink;
+#[path = "scenarios/storms.rs"]
+mod storms;

@@ -14,6 +14,7 @@ mod rows;
 mod server_log;
 pub mod servers;
 mod stickiness;
+mod storms;
 mod strain;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ use rows::Before;
 use server_log::LogReader;
 use servers::Servers;
 use stickiness::Sessions;
+use storms::Storms;
 use strain::StrainLog;
 
 pub use findings::Names;
@@ -54,6 +56,7 @@ pub struct Collector {
     listening: Option<(Observed, Survey)>,
     /// Who is live.
     pub connections: Connections,
+    storms: Storms,
     /// What the pods say.
     pub servers: Servers,
     /// Look-ups of what was missed.
@@ -91,6 +94,7 @@ impl Collector {
             ledger: Ledger::new(people.clone(), rules),
             listening: None,
             connections: Connections::new(people.clients(), people.tenants()),
+            storms: Storms::new(people.clients()),
             servers,
             auditor: Auditor::new(&profile.audit, run.to_owned()),
             sessions: Sessions::new(people.clients()),
@@ -180,6 +184,7 @@ impl Collector {
                 self.pods.observe(client, fact);
                 let strained = self.strain.was_late(now);
                 self.connections.observe(now, client, fact, strained, &mut self.latency);
+                self.storms.observe(now, client, fact, self.connections.live());
                 if let Some(log) = &mut self.log {
                     log.observe(client, fact);
                 }
@@ -528,6 +533,9 @@ impl Collector {
         let mut server = self.servers.collected();
         server.log = self.log.as_ref().map(LogReader::collected);
         server.fanout_failed = server.log.as_ref().and_then(collected::ServerLog::fanout_failed_total);
+        if self.storms.refused > 0 {
+            harness.refused.insert("storm_losses", self.storms.refused);
+        }
         if self.pods.refused > 0 {
             harness.refused.insert("served_by_told_apart", self.pods.refused);
         }
@@ -548,6 +556,7 @@ impl Collector {
             tenants,
             disconnects: self.connections.disconnects.clone(),
             reconnects: self.connections.reconnects,
+            storms: self.storms.collected(),
             tokens: self.connections.tokens,
             served_by: self.pods.collected(scraped),
             server,

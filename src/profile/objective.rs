@@ -29,6 +29,9 @@ pub enum Subject {
     UpgradesLost,
     /// `<metric>.<percentile>`
     Latency(Metric, Percentile),
+    /// `storm_recovery.<percentile>`: from a storm's first loss until so many of its clients were live again, in the storm
+    /// in which it took longest. `p50`, `p90`, `p99` and `max`.
+    StormRecovery(Percentile),
     /// `worst_tenant.<metric>.<percentile>`; `arrival` and `delivery_intended` only.
     WorstTenantLatency(Metric, Percentile),
     /// `worst_tenant.<key>`: a key of `deliveries`, in the tenant where it is worst.
@@ -83,7 +86,11 @@ impl Subject {
             Self::Count { section: "deliveries", key } | Self::WorstTenant(key) => {
                 not_observable_delivery(key)
             }
-            Self::Live | Self::Count { .. } | Self::Server(_) | Self::UpgradesLost => None,
+            Self::Live
+            | Self::Count { .. }
+            | Self::Server(_)
+            | Self::UpgradesLost
+            | Self::StormRecovery(_) => None,
         }
     }
 
@@ -94,7 +101,7 @@ impl Subject {
             Self::Count { .. } | Self::Server(_) | Self::UpgradesLost | Self::WorstTenant(_) => {
                 LimitUnit::Count
             }
-            Self::Latency(..) | Self::WorstTenantLatency(..) => LimitUnit::Micros,
+            Self::Latency(..) | Self::WorstTenantLatency(..) | Self::StormRecovery(_) => LimitUnit::Micros,
         }
     }
 
@@ -132,6 +139,9 @@ impl Subject {
             for at in Percentile::ALL {
                 all.push((format!("{}.{at}", metric.name()), Self::Latency(metric, at)));
             }
+        }
+        for at in [Percentile::P50, Percentile::P90, Percentile::P99, Percentile::Max] {
+            all.push((format!("storm_recovery.{at}"), Self::StormRecovery(at)));
         }
         for metric in [Metric::Arrival, Metric::DeliveryIntended] {
             for at in Percentile::ALL {

@@ -1,6 +1,10 @@
 //! One struct, many renderings; the run directory.
 
 #[cfg(feature = "live")]
+pub mod chart;
+#[cfg(feature = "live")]
+pub mod comparison;
+#[cfg(feature = "live")]
 pub mod directory;
 mod info;
 #[cfg(feature = "live")]
@@ -16,6 +20,7 @@ pub(crate) mod sample;
 pub(crate) mod sheet;
 #[cfg(feature = "live")]
 pub mod sizing;
+pub mod storms;
 pub mod summary;
 #[cfg(feature = "live")]
 pub mod terminal;

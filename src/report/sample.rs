@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::collector::collected::{
     Clients, Collected, Deliveries, Distribution, FaultRecord, Flushes, Harness, Hold, IntervalRow, Metric,
-    Publishes, Reconnects, Server, Tenant, Tokens, WsConnections,
+    Publishes, Reconnects, Server, Storm, Tenant, Tokens, WsConnections,
 };
 use crate::profile::quantity::{Rate, Share};
 use crate::profile::{
@@ -14,6 +14,7 @@ use crate::profile::{
 };
 use crate::report::RunInfo;
 use crate::session::Cause;
+use crate::time::Timestamp;
 
 /// 100 clients, a ramp of 5 s and a hold of 20 s at 50 publishes a second, a pod killed.
 pub(crate) fn profile() -> Profile {
@@ -199,6 +200,7 @@ pub(crate) fn collected() -> Collected {
         latency: Metric::ALL.into_iter().map(|metric| (metric, distribution(1_000..2_000))).collect(),
         tenants: (0..2).map(|tenant| tenant_of_two(tenant, deliveries, publishes)).collect(),
         reconnects: Reconnects { total: 33, immediate: 33, ..Reconnects::default() },
+        storms: vec![storm()],
         tokens: Tokens { refreshed: 4, rejected: 0 },
         server: Server {
             messages_dropped_total: Some(0),
@@ -233,6 +235,26 @@ pub(crate) fn collected() -> Collected {
         holds: vec![Hold { phase: "hold".to_owned(), planned: 100, live: 100, down_by_harness: 0 }],
         ..reset_by_the_pod(33)
     }
+}
+
+/// The 33 of the killed pod, 10 ms after one another, all back at their first attempt.
+pub(crate) fn storm() -> Storm {
+    let began = Timestamp::from_millis(12_004);
+    let mut storm = Storm {
+        fault: Some(("pod-kill".to_owned(), Timestamp::from_secs(12))),
+        clients: 33,
+        attempts: 33,
+        syncs: 33,
+        by_attempt: [(1, 33)].into(),
+        recovered: (1..=33).map(|n| began + Duration::from_millis(n * 10)).collect(),
+        ..Storm::begin(began)
+    };
+    let first = storm.series.bin(began).expect("it begins there");
+    (first.lost, first.attempts, first.syncs) = (33, 33, 33);
+    for at in storm.recovered.clone() {
+        storm.series.bin(at).expect("within five minutes").recovered += 1;
+    }
+    storm
 }
 
 fn reset_by_the_pod(count: u64) -> Collected {

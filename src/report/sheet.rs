@@ -1,7 +1,7 @@
 //! A summary as people read it: sections with a table, or with lines. Terminal and Markdown are its renderings.
 
-use super::Summary;
 use super::summary::Latency;
+use super::{Summary, storms};
 use crate::collector::collected::{Deliveries, Evidence, HookEnd, HookRecord, Metric, Part, Pod, ServedBy};
 use crate::verdict::{Judged, Outcome, Unit};
 
@@ -52,6 +52,7 @@ pub(super) fn sections(summary: &Summary) -> Vec<Section> {
         traffic(summary),
         latencies(summary),
         connections(summary),
+        storms::section(&summary.storms),
         stickiness(summary),
         faults(summary),
         server(summary),
@@ -83,7 +84,7 @@ impl Cell {
         Self { number: true, ..Self::text(text) }
     }
 
-    fn count(count: u64) -> Self {
+    pub(super) fn count(count: u64) -> Self {
         Self::number(grouped(count))
     }
 

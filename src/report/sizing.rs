@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::chart::Chart;
 use super::sheet::{Cell, Mood, Section, grouped};
 use super::{markdown, terminal};
 use crate::sizing::answer::{Answer, Survival};
@@ -117,6 +118,9 @@ pub struct SurvivalReport {
     pub recovery_s: f64,
 }
 
+/// The section that the plots belong to.
+const WHAT_PODS_CARRIED: &str = "What pods carried";
+
 impl Report {
     /// Everything that is said.
     pub fn new(
@@ -159,11 +163,14 @@ impl Report {
         Ok(json)
     }
 
-    /// `answer.md`
-    pub fn markdown(&self) -> String {
+    /// `answer.md`, with these plots beside it.
+    pub fn markdown(&self, charts: &[Chart]) -> String {
         let mut text = format!("# {}\n", self.headline());
         for section in self.sections() {
             markdown::render_section(&section, &mut text);
+            if section.title == WHAT_PODS_CARRIED {
+                text.extend(charts.iter().map(Chart::markdown));
+            }
         }
         text
     }
@@ -256,7 +263,7 @@ impl Report {
             ))
         };
         Section {
-            title: "What pods carried",
+            title: WHAT_PODS_CARRIED,
             head: vec!["resource", "pods", "passed", "failed", "by the law"],
             rows: rows.collect(),
             lines: self.resources.iter().filter_map(law).collect(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::storms::Storm;
 use super::{RunInfo, remarks};
 use crate::collector::collected::{
     self, Clients, Collected, Deliveries, Distribution, FaultRecord, Hold, HookRecord, Metric, Observing,
@@ -58,6 +59,9 @@ pub struct Summary {
     pub disconnects: Disconnects,
     /// Attempts after the first.
     pub reconnects: Reconnects,
+    /// Many that lost their stream at about the same time, and how they came back.
+    #[serde(default)]
+    pub storms: Vec<Storm>,
     /// Refreshes and refusals.
     pub tokens: Tokens,
     /// What the servers say.
@@ -242,6 +246,7 @@ impl Summary {
             latency_us: Metric::ALL.into_iter().map(|metric| (metric, latency(metric))).collect(),
             disconnects: Disconnects::of(collected),
             reconnects: collected.reconnects,
+            storms: collected.storms.iter().map(Storm::of).collect(),
             tokens: collected.tokens,
             server: Server::of(collected),
             served_by: collected.served_by.clone(),
@@ -486,6 +491,8 @@ mod tests {
         bad.server = Default::default();
         bad.latency.clear();
         bad.faults[0].affected = None;
+        bad.storms[0].clients += 1;
+        bad.storms[0].fault = None;
         bad.harness.refused.insert("audit queue", 3);
         bad.disconnects.by_close_code.insert(4003, 2);
         bad.oddities.insert("unknown_type", 1);

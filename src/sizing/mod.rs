@@ -10,16 +10,20 @@
 //!         what was found, by pods ──> Model (Universal Scalability Law, or the least a pod carried) ──> Answer
 //! ```
 //!
-//! All but `pods`, which plays the runs, is pure.
+//! And how long every balancer on the way must wait, by a question of its own: [`lb_timeout`]. And `storm` holds ways of
+//! coming back from a reconnect storm against each other.
 //!
-//! And how long every balancer on the way must wait, by a question of its own: [`lb_timeout`].
+//! All but `pods`, `storm::play` and `kept`, which play the runs and keep them, and what measures for `lb_timeout`, is pure.
 
 pub mod answer;
 pub mod goal;
+#[cfg(feature = "live")]
+pub mod kept;
 pub mod lb_timeout;
 pub mod model;
 pub mod search;
 pub mod step;
+pub mod storm;
 pub mod usl;
 
 #[cfg(feature = "live")]

@@ -55,6 +55,9 @@ pub struct Played {
     pub outcome: Outcome,
     /// Objectives that were not met, and why; what the harness could not do.
     pub because: Vec<String>,
+    /// By metric: p99 of the run, of those that have one.
+    #[serde(default)]
+    pub latency_us_p99: BTreeMap<String, u64>,
     /// The run directory, in that of the sizing.
     pub run: String,
 }
@@ -231,7 +234,11 @@ impl Sizing {
         let run = outcome.directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let Step { resource, pods, load } = *step;
         let because = because(&outcome.summary);
-        Ok(Played { resource, pods, load, again, outcome: outcome.summary.verdict, because, run })
+        let p99 = outcome.summary.latency_us.iter();
+        let latency_us_p99 =
+            p99.filter_map(|(metric, latency)| Some((metric.name().to_owned(), latency.p99?))).collect();
+        let outcome = outcome.summary.verdict;
+        Ok(Played { resource, pods, load, again, outcome, because, latency_us_p99, run })
     }
 }
 

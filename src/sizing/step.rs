@@ -106,6 +106,8 @@ impl Step {
             Ok(Subject::Latency(metric, _) | Subject::WorstTenantLatency(metric, _)) => {
                 self.metrics().contains(&metric)
             }
+            // Nothing is planted in a step.
+            Ok(Subject::StormRecovery(_)) => false,
             // What a run without faults and without much traffic has none of cannot be missed either.
             _ => true,
         };

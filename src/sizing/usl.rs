@@ -57,7 +57,11 @@ pub struct Fit {
 impl Usl {
     /// What so many pods carry.
     pub fn carries(&self, pods: u32) -> f64 {
-        let n = f64::from(pods);
+        self.at(f64::from(pods))
+    }
+
+    /// The same between whole numbers, to draw it.
+    pub fn at(&self, n: f64) -> f64 {
         self.lambda * n / (1.0 + self.sigma * (n - 1.0) + self.kappa * n * (n - 1.0))
     }
 

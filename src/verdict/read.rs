@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::reading::Reading;
-use crate::collector::collected::{Collected, Deliveries, Distribution, Harness, Metric, Tenant};
+use crate::collector::collected::{Collected, Deliveries, Distribution, Harness, Metric, Storm, Tenant};
 use crate::profile::{Comparison, Limit, LimitUnit, Percentile, Phase, Profile, Subject};
 
 /// Why there is no number.
@@ -56,6 +56,7 @@ pub(super) fn read(
         Subject::Server(_) => Err(Absent::NoSuchName),
         Subject::Count { section, key } => count(section, key, collected),
         Subject::Latency(metric, point) => latency(metric, point, collected),
+        Subject::StormRecovery(point) => storm_recovery(point, collected),
         Subject::WorstTenantLatency(metric, point) => {
             worst_tenant_latency(metric, point, limit.comparison, collected)
         }
@@ -335,6 +336,32 @@ fn latency(metric: Metric, point: Percentile, collected: &Collected) -> Result<R
     }
     if metric == Metric::DeliverySent {
         reading = with_send_lateness(reading, collected);
+    }
+    Ok(reading)
+}
+
+/// The worst storm; who was not live again took for ever.
+fn storm_recovery(point: Percentile, collected: &Collected) -> Result<Reading, Absent> {
+    let within = |storm: &Storm| {
+        let time = storm.recovered_within(point.quantile());
+        time.map_or(f64::INFINITY, |time| time.as_micros() as f64)
+    };
+    let worst = collected.storms.iter().max_by(|one, other| within(one).total_cmp(&within(other)));
+    let Some(worst) = worst else { return Err(unknown("there was no storm")) };
+    let back = format!(
+        "{} of {} live again, of the storm at {:.1} s",
+        worst.recovered.len(),
+        worst.clients,
+        worst.began.as_secs_f64()
+    );
+    let mut reading = with_own_part(Reading::sure(within(worst)), Metric::Recovery, collected).noted(back);
+    let failures = collected.harness.local_failures;
+    if failures > 0 {
+        // At best, those of them that took longest were this storm's.
+        let others = Storm { clients: worst.clients.saturating_sub(failures), ..worst.clone() };
+        let why = format!("{failures} attempts to connect failed for the harness's own reasons");
+        let least = within(&others).min(reading.value);
+        reading = reading.or_lower(least, why);
     }
     Ok(reading)
 }

@@ -701,3 +701,41 @@ fn every_counter_of_the_summary_can_be_judged() {
         assert!(judged.observed.is_some(), "{judged:?}");
     }
 }
+
+#[test]
+fn the_worst_storm_is_held_against_its_limit_and_who_is_not_back_took_for_ever() {
+    use crate::collector::collected::Storm;
+    use std::time::Duration;
+
+    /// The last five of a hundred are back ten seconds after the others.
+    fn slow(c: &mut Collected) {
+        let began = crate::time::Timestamp::from_secs(20);
+        let back = |n: u64| began + Duration::from_secs(if n < 95 { 1 } else { 11 });
+        let recovered = (0..100).map(back).collect();
+        c.storms.push(Storm { clients: 100, recovered, ..Storm::begin(began) });
+    }
+    let name = "storm_recovery.p99";
+    check(&[
+        case("a storm of 330 ms", good, name, Passed, Passed).with(name, at_most_ms(331.0)),
+        case("is longer than 329 ms", good, name, Failed, Failed).with(name, at_most_ms(329.0)),
+        case("another took longer", |_, c| slow(c), name, Failed, Failed).with(name, at_most_ms(5_000.0)),
+        case("of nine in ten it did not", |_, c| slow(c), "storm_recovery.p90", Passed, Passed)
+            .with("storm_recovery.p90", at_most_ms(5_000.0)),
+        case("one of 33 is not back", |_, c| c.storms[0].clients += 1, name, Failed, Failed)
+            .with(name, at_most_ms(3_600_000.0)),
+        case(
+            "the slow ones may be those that the harness itself could not connect",
+            |_, c| {
+                slow(c);
+                c.harness.local_failures = 5;
+            },
+            name,
+            Inconclusive,
+            Inconclusive,
+        )
+        .with(name, at_most_ms(5_000.0))
+        .by_the_harness(),
+        case("no storm is no good one", |_, c| c.storms.clear(), name, Inconclusive, Inconclusive)
+            .with(name, at_most_ms(5_000.0)),
+    ]);
+}

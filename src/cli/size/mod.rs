@@ -1,23 +1,73 @@
 //! `wavesoak size`: each of its questions in a file of its own.
 
+#![expect(clippy::disallowed_methods, reason = "the answer is written into files")]
+
 mod lb_timeout;
 mod pods;
+mod storm;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Subcommand;
+use thiserror::Error;
 
 use super::exit::{Exit, Failure};
+use crate::profile::quantity::Written as _;
 
 /// Find out how large a deployment must be, and how patient what is in front of it, with evidence.
 #[derive(Debug, Subcommand)]
 pub(super) enum SizeCommand {
     LbTimeout(Box<lb_timeout::LbTimeoutArgs>),
     Pods(Box<pods::PodsArgs>),
+    Storm(Box<storm::StormArgs>),
 }
 
-/// Answers what is asked.
+/// Completes "failed to …".
+#[derive(Debug, Error)]
+enum SizeError {
+    #[error("find the binary that the embedded target is started from")]
+    Exe(#[source] io::Error),
+    #[error("create `{path}`", path = .path.display())]
+    Create { path: PathBuf, source: io::Error },
+    #[error("write `{path}`", path = .path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("render the answer as JSON")]
+    Json(#[from] serde_json::Error),
+}
+
+/// Plays what is asked for and prints the answer.
 pub(super) fn run(command: &SizeCommand) -> Result<Exit, Failure> {
     match command {
         SizeCommand::LbTimeout(args) => lb_timeout::run(args),
         SizeCommand::Pods(args) => pods::run(args),
+        SizeCommand::Storm(args) => storm::run(args),
     }
+}
+
+/// The binary that embedded targets are made of.
+fn exe() -> Result<PathBuf, Failure> {
+    std::env::current_exe().map_err(|error| Failure::internal(SizeError::Exe(error)))
+}
+
+/// Where the answer and its runs are kept: that of an earlier one, or a new directory in `out`.
+fn directory(resume: Option<&PathBuf>, out: &Path, name: &str) -> Result<PathBuf, Failure> {
+    let new = || out.join(format!("size-{name}-{:.0}", jiff::Timestamp::now()).replace(':', ""));
+    let path = resume.cloned().unwrap_or_else(new);
+    match fs::create_dir_all(&path) {
+        Ok(()) => Ok(path),
+        Err(source) => Err(Failure::usage(SizeError::Create { path, source })),
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    fs::write(path, text)
+        .map_err(|source| Failure::internal(SizeError::Write { path: path.to_owned(), source }))
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = Duration::parse(text).map_err(|error| error.to_string())?;
+    if duration < Duration::from_secs(1) { Err("write at least \"1s\"".to_owned()) } else { Ok(duration) }
 }

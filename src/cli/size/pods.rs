@@ -1,10 +1,6 @@
 //! `wavesoak size pods`
 
-#![expect(clippy::disallowed_methods, reason = "the answer is written into files")]
-
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -15,7 +11,9 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
 use crate::cli::progress::Progress;
 use crate::cli::run::Format;
+use super::{SizeError, directory, duration, exe, write};
 use crate::profile::quantity::{Share, Written as _};
+use crate::report::chart;
 use crate::report::run::{ProgressView, RunObserver};
 use crate::report::sizing::Report;
 use crate::seed::Seed;
@@ -84,19 +82,11 @@ Exit codes:
 
 /// Completes "failed to …".
 #[derive(Debug, Error)]
-enum SizeError {
-    #[error("find the binary that the embedded target is started from")]
-    Exe(#[source] io::Error),
+enum PodsError {
     #[error(
         "size the deployment at {0}: its pods cannot be counted up and down from here; leave out target.url"
     )]
     Deployment(String),
-    #[error("create `{path}`", path = .path.display())]
-    Create { path: PathBuf, source: io::Error },
-    #[error("write `{path}`", path = .path.display())]
-    Write { path: PathBuf, source: io::Error },
-    #[error("render the answer as JSON")]
-    Json(#[from] serde_json::Error),
 }
 
 /// Plays what is asked for and prints the answer.
@@ -123,7 +113,11 @@ pub(super) fn run(args: &PodsArgs) -> Result<Exit, Failure> {
     let report = Report::new(&sizing, &evidence, &models, &answer, args.lose, args.recover_within);
     let json = report.json().map_err(|error| Failure::internal(SizeError::Json(error)))?;
     write(&sizing.out.join("answer.json"), &json)?;
-    write(&sizing.out.join("answer.md"), &report.markdown())?;
+    let charts = chart::pods::charts(&report.resources, &report.steps).map_err(Failure::internal)?;
+    for chart in &charts {
+        write(&sizing.out.join(&chart.file), &chart.svg)?;
+    }
+    write(&sizing.out.join("answer.md"), &report.markdown(&charts))?;
     match args.format {
         Format::Json => output::data(&json)?,
         Format::Text => output::data(&report.text(output::columns()))?,
@@ -136,17 +130,10 @@ pub(super) fn run(args: &PodsArgs) -> Result<Exit, Failure> {
 fn sizing(args: &PodsArgs) -> Result<Sizing, Failure> {
     let profile = args.changes.load(&args.profile)?;
     if let Some(url) = &profile.target.url {
-        return Err(Failure::usage(SizeError::Deployment(url.clone())));
+        return Err(Failure::usage(PodsError::Deployment(url.clone())));
     }
-    let exe = std::env::current_exe().map_err(|error| Failure::internal(SizeError::Exe(error)))?;
-    let out = match &args.resume {
-        Some(directory) => directory.clone(),
-        None => {
-            args.out.join(format!("size-{}-{:.0}", profile.name, jiff::Timestamp::now()).replace(':', ""))
-        }
-    };
-    fs::create_dir_all(&out)
-        .map_err(|source| Failure::usage(SizeError::Create { path: out.clone(), source }))?;
+    let exe = exe()?;
+    let out = directory(args.resume.as_ref(), &args.out, &profile.name)?;
     let goal = Goal::of(&profile, args.goal);
     let mut pods = args.pods.clone();
     pods.sort_unstable();
@@ -158,16 +145,6 @@ fn sizing(args: &PodsArgs) -> Result<Sizing, Failure> {
     let wanted = |resource: &Resource| args.only.is_empty() || args.only.contains(resource);
     let resources = Resource::ALL.into_iter().filter(wanted).collect();
     Ok(Sizing { profile, goal, pods, resources, resolution: args.resolution, terms, out, exe })
-}
-
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    fs::write(path, text)
-        .map_err(|source| Failure::internal(SizeError::Write { path: path.to_owned(), source }))
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let duration = Duration::parse(text).map_err(|error| error.to_string())?;
-    if duration < Duration::from_secs(1) { Err("write at least \"1s\"".to_owned()) } else { Ok(duration) }
 }
 
 fn share(text: &str) -> Result<f64, String> {

@@ -3,12 +3,14 @@
 mod hooks;
 mod latency;
 mod servers;
+mod storms;
 
 pub use hooks::{HookEnd, HookRecord};
 pub use latency::{Distribution, LATENCY_MAX_US, Metric};
 pub use servers::{
     Evidence, LocalAddress, Part, Pod, ServedBy, Server, ServerLog, Stickiness, UnstableTenant, WsConnections,
 };
+pub use storms::{APART, BIN, Bin, Series, Storm, together};
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -36,6 +38,8 @@ pub struct Collected {
     pub disconnects: Disconnects,
     /// Attempts after the first.
     pub reconnects: Reconnects,
+    /// Many that lost their stream at about the same time, and how they came back.
+    pub storms: Vec<Storm>,
     /// Refreshes and refusals.
     pub tokens: Tokens,
     /// What the servers say.

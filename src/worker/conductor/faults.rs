@@ -6,7 +6,7 @@ use rand::Rng as _;
 
 use super::{Command, Conductor, LineFault};
 use crate::collector::collected::FaultRecord;
-use crate::profile::{Fault, FaultKind, Line, Profile, Who};
+use crate::profile::{Fault, FaultKind, How, Line, Profile, Stream, Who};
 use crate::time::Timestamp;
 
 /// The faults of a run.
@@ -28,6 +28,9 @@ struct Entry {
     /// Clients that were hit, to end it for them again.
     hit: Vec<u32>,
 }
+
+/// How long after a fault's end streams are still lost by it (ours).
+const AFTERMATH: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -76,6 +79,17 @@ impl Faults {
         let in_force =
             self.entries.iter().zip(&profile.faults).filter(|(entry, _)| entry.state == State::InForce);
         in_force.map(|(_, fault)| fault.name.as_str()).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The fault that may be behind streams that were lost from this moment on, the latest if several may; and when it began.
+    pub(super) fn behind(&self, profile: &Profile, lost: Timestamp) -> Option<(String, Timestamp)> {
+        let planted = self.entries.iter().zip(&profile.faults).filter_map(|(entry, fault)| {
+            let began = entry.began_at.filter(|&at| at <= lost && fault.kind.ends_connections())?;
+            let seen = if is_silent(&fault.kind) { profile.client.watchdog } else { Duration::ZERO };
+            let over = entry.ended_at.is_some_and(|ended| lost.since(ended) > AFTERMATH + seen);
+            (!over).then(|| (began, fault.name.clone()))
+        });
+        planted.max_by_key(|(began, _)| *began).map(|(began, name)| (name, began))
     }
 
     pub(super) fn records(&self, profile: &Profile) -> Vec<FaultRecord> {
@@ -214,6 +228,15 @@ impl Conductor {
             }
         }
     }
+}
+
+/// Clients notice it by their watchdog, and so later.
+fn is_silent(kind: &FaultKind) -> bool {
+    matches!(
+        kind,
+        FaultKind::Line(_, Line::Silent | Line::NoPongs)
+            | FaultKind::Stream(_, Stream::Drop(How::Silent) | Stream::NoPings | Stream::Stall)
+    )
 }
 
 /// What is done when it begins.

@@ -245,6 +245,9 @@ impl Conductor {
         let mut collected = self.collector.collected(now);
         collected.holds.clone_from(&self.holds);
         collected.faults = self.faults.records(&self.profile);
+        for storm in &mut collected.storms {
+            storm.fault = self.faults.behind(&self.profile, storm.began);
+        }
         collected.harness.interrupted = self.interrupted;
         collected.harness.stopped_by = self.stops.tripped().map(str::to_owned);
         if self.publishing.held_back > 0 {
