@@ -6,12 +6,12 @@ use std::time::Duration;
 use clap::Args;
 use thiserror::Error;
 
+use super::{SizeError, directory, duration, exe, write};
 use crate::cli::changes::Changes;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
 use crate::cli::progress::Progress;
 use crate::cli::run::Format;
-use super::{SizeError, directory, duration, exe, write};
 use crate::profile::quantity::{Share, Written as _};
 use crate::report::chart;
 use crate::report::run::{ProgressView, RunObserver};
