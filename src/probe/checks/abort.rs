@@ -98,6 +98,10 @@ fn judge_mute(mute: &Muted, listened: Duration, judgement: &mut Judgement) {
                 .with("pings_unanswered", pings.len() as f64)
                 .because(format!("{} pings went unanswered in {}", pings.len(), secs(listened))),
         ),
+        Muted::Open { pings } if pings.is_empty() => judgement.unclear(format!(
+            "no ping of the server came in {} that could go unanswered: see the check pings",
+            secs(listened)
+        )),
         Muted::Open { pings } => {
             let interval = pings.windows(2).map(|pair| pair[1].since(pair[0])).max();
             let interval = interval.unwrap_or(Duration::from_secs(30));

@@ -180,7 +180,7 @@ fn judge_walk(walk: &Walk, whole: &[&Row], judgement: &mut Judgement) {
             _ => skipped.push(format!("{asked}: {} came in no page", name(row))),
         }
     }
-    let borders: Vec<&Page> = walk.pages.iter().filter(|page| is_border(page)).collect();
+    let borders: Vec<&Page> = walk.pages.iter().filter(is_border).collect();
     if skipped.is_empty() && cut_short.is_empty() && !repeats(walk) && is_one_past(&borders) {
         skipped.push(format!(
             "{asked}: all {} page borders gave the position behind the last event returned as next_cursor (nothing lay there this \
