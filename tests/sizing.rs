@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use wavesoak::profile::{self, Profile};
-use wavesoak::report::run::{ProgressView, RunObserver};
+use wavesoak::report::run::{HookOptions, ProgressView, RunObserver};
 use wavesoak::sizing::pods::{Played, Sizing, SizingError, SizingObserver};
 use wavesoak::sizing::search::Found;
 use wavesoak::sizing::step::{Step, Terms};
@@ -39,14 +39,21 @@ fn profile() -> Profile {
 fn sizing(out: &Path) -> Sizing {
     let profile = profile();
     Sizing {
-        goal: Goal::of(&profile, Some(60)),
+        goal: Goal::of(&profile, Some(60), Duration::from_secs(30)),
         profile,
         pods: vec![1],
         resources: vec![Resource::Connections],
-        resolution: 0.5,
-        terms: Terms { window: Duration::from_secs(3), ramp: 40.0 },
+        terms: Terms {
+            window: Duration::from_secs(3),
+            window_most: Duration::from_secs(60),
+            resolution: 0.5,
+            ramp: 40.0,
+        },
         out: out.to_owned(),
         exe: PathBuf::from(env!("CARGO_BIN_EXE_wavesoak")),
+        hooks: HookOptions::default(),
+        shared: false,
+        limits: None,
     }
 }
 
@@ -94,7 +101,7 @@ fn a_planted_capacity_is_found_and_finished_steps_are_not_played_again() {
     );
     assert_eq!(again.played, watch.played);
 
-    let other = Sizing { resolution: 0.4, ..sizing };
+    let other = Sizing { terms: Terms { resolution: 0.4, ..sizing.terms }, ..sizing };
     let refused = other.play(&mut Watch::default()).expect_err("steps of another sizing");
     assert!(matches!(refused, SizingError::AnotherPlan { .. }), "{refused}");
 }

@@ -15,6 +15,7 @@ mod polls;
 mod probe;
 mod rooms;
 mod runs;
+mod scale;
 mod served;
 mod sticky;
 
