@@ -65,6 +65,7 @@ pub(super) fn keys() -> Vec<(&'static str, Node)> {
         ("traffic", table(keys_of::<TrafficShape>([]))),
         ("client", table(keys_of::<ClientShape>([]))),
         ("fault", Node::List(keys_of::<FaultShape>([]))),
+        ("sizing", table(keys_of::<SizingShape>([]))),
         ("drain", table(keys_of::<DrainShape>([]))),
         ("audit", table(keys_of::<AuditShape>([]))),
         ("report", table(keys_of::<ReportShape>([]))),

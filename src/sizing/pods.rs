@@ -406,8 +406,8 @@ impl Stage<'_> {
         let Sizing { goal, terms, pods: all, .. } = self.sizing;
         let found = self.evidence.found.get(&resource).into_iter().flatten();
         let expected =
-            found.filter_map(|&(fewer, found)| Some(found.limit()? * f64::from(pods) / f64::from(fewer)));
-        if let Some(expected) = expected.last() {
+            |&(fewer, found): &(u32, Found)| Some(found.hint()? * f64::from(pods) / f64::from(fewer));
+        if let Some(expected) = found.rev().find_map(expected) {
             return Search::near(least, expected, most, terms.resolution);
         }
         let most_pods = f64::from(all.last().copied().unwrap_or(pods).max(pods));

@@ -63,6 +63,14 @@ impl Found {
         }
     }
 
+    /// Where a limit may be looked for on more pods: where it is, or where nobody could tell any more.
+    pub fn hint(self) -> Option<f64> {
+        match self {
+            Self::AtLeast { carried, unjudged: Some(unjudged) } => Some(f64::midpoint(carried, unjudged)),
+            found => found.limit(),
+        }
+    }
+
     /// It ended at a load that could not be judged.
     pub fn is_unjudged(self) -> bool {
         matches!(self, Self::AtLeast { unjudged: Some(_), .. } | Self::Nothing { .. })
