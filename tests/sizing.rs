@@ -5,12 +5,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use wavesoak::profile::{self, Profile};
-use wavesoak::report::run::{ProgressView, RunObserver};
+use wavesoak::profile::{self, Override, Profile};
+use wavesoak::report::run::{HookOptions, ProgressView, RunObserver};
+use wavesoak::sizing::kept::KeptError;
 use wavesoak::sizing::pods::{Played, Sizing, SizingError, SizingObserver};
+use wavesoak::sizing::proof::{Proof, Proven};
 use wavesoak::sizing::search::Found;
 use wavesoak::sizing::step::{Step, Terms};
 use wavesoak::sizing::{Goal, Resource};
+use wavesoak::verdict::Outcome;
 
 const TEXT: &str = r#"
 name = "planted"
@@ -32,21 +35,31 @@ watchdog = "3s"
 lateness_bound = "2s"
 "#;
 
-fn profile() -> Profile {
-    profile::parse(TEXT, "planted.toml", &[]).expect("a good profile").profile
+fn profile(set: &[&str]) -> Profile {
+    let changes: Vec<Override> =
+        set.iter().map(|change| Override::parse(change).expect("a change")).collect();
+    profile::parse(TEXT, "planted.toml", &changes).expect("a good profile").profile
 }
 
-fn sizing(out: &Path) -> Sizing {
-    let profile = profile();
+/// On one pod.
+fn sizing(set: &[&str], clients: u32, resources: &[Resource], out: &Path) -> Sizing {
+    let profile = profile(set);
     Sizing {
-        goal: Goal::of(&profile, Some(60)),
+        goal: Goal::of(&profile, Some(clients), Duration::from_secs(30)),
         profile,
         pods: vec![1],
-        resources: vec![Resource::Connections],
-        resolution: 0.5,
-        terms: Terms { window: Duration::from_secs(3), ramp: 40.0 },
+        resources: resources.to_vec(),
+        terms: Terms {
+            window: Duration::from_secs(3),
+            window_most: Duration::from_secs(60),
+            resolution: 0.5,
+            ramp: 40.0,
+        },
         out: out.to_owned(),
         exe: PathBuf::from(env!("CARGO_BIN_EXE_wavesoak")),
+        hooks: HookOptions::default(),
+        shared: false,
+        limits: None,
     }
 }
 
@@ -75,7 +88,7 @@ impl SizingObserver for Watch {
 #[test]
 fn a_planted_capacity_is_found_and_finished_steps_are_not_played_again() {
     let place = tempfile::tempdir().expect("a place");
-    let sizing = sizing(place.path());
+    let sizing = sizing(&[], 60, &[Resource::Connections], place.path());
     let mut watch = Watch::default();
     let evidence = sizing.play(&mut watch).expect("a sizing");
     let found = evidence.found[&Resource::Connections][0];
@@ -94,7 +107,66 @@ fn a_planted_capacity_is_found_and_finished_steps_are_not_played_again() {
     );
     assert_eq!(again.played, watch.played);
 
-    let other = Sizing { resolution: 0.4, ..sizing };
+    let other = Sizing { terms: Terms { resolution: 0.4, ..sizing.terms }, ..sizing };
     let refused = other.play(&mut Watch::default()).expect_err("steps of another sizing");
-    assert!(matches!(refused, SizingError::AnotherPlan { .. }), "{refused}");
+    assert!(matches!(refused, SizingError::Kept(KeptError::AnotherPlan { .. })), "{refused}");
+}
+
+/// A latency objective so wide that no machine misses it by being slow, and that a queue misses all the same.
+const PATIENT: [&str; 2] = ["objectives.\"sync_load.p90\"=<= 1s", "objectives.\"sync_page.p90\"=<= 1s"];
+
+#[test]
+fn where_sync_pages_are_scarce_they_are_named_and_not_the_handshakes_behind_them() {
+    let place = tempfile::tempdir().expect("a place");
+    let mut set = vec!["target.embedded.capacity={ sync_pages = \"20/s\" }", "client.lateness_bound=500ms"];
+    set.extend(PATIENT);
+    let resources = [Resource::SyncPages, Resource::Handshakes];
+    let sizing = sizing(&set, 20, &resources, place.path());
+    let mut watch = Watch::default();
+    let evidence = sizing.play(&mut watch).expect("a sizing");
+    let (1, Found::Between { carried, failed }) = evidence.found[&Resource::SyncPages][0] else {
+        panic!("{:#?}", watch.played)
+    };
+    // What is above the limit by less than the resolution may pass.
+    assert!(carried <= 30.0 && 20.0 < failed && failed <= carried * 1.5, "{:#?}", watch.played);
+    assert_eq!(
+        evidence.found[&Resource::Handshakes][0],
+        (1, Found::Behind { carried }),
+        "{:#?}",
+        watch.played
+    );
+}
+
+#[test]
+fn an_answer_is_played_and_what_was_played_is_kept() {
+    let place = tempfile::tempdir().expect("a place");
+    let set = [
+        "target.embedded.capacity={ connections = 15 }",
+        "client.lateness_bound=500ms",
+        "objectives.\"delivery_intended.p90\"=<= 3s",
+    ];
+    let mut sizing = sizing(&set, 12, &[Resource::Connections], place.path());
+    sizing.terms.window = Duration::from_secs(1);
+    let within = Duration::from_secs(4);
+    let proof = Proof { pods: 2, lose: 1, within };
+    let mut watch = Watch::default();
+    // Of two pods one is left, with room for all.
+    let enough: Vec<Proven> = sizing.prove(&proof, Some(Outcome::Passed), &mut watch).expect("a proof");
+    let last = enough.last().expect("played");
+    assert_eq!((last.outcome, last.live_at_end), (Outcome::Passed, 12), "{enough:#?}");
+    assert!(last.recovered > 0 && last.recovery_us_max.is_some_and(|most| most <= 4_000_000), "{last:?}");
+    let run = last.run.as_ref().expect("it was played");
+    assert!(place.path().join(run).join("summary.json").exists());
+    let intervals = watch.intervals;
+    let kept = sizing.prove(&proof, Some(Outcome::Passed), &mut watch).expect("a proof");
+    assert_eq!(kept, enough);
+    assert_eq!(watch.intervals, intervals, "nothing was played again");
+
+    // Half as much room, and there is none for those who come back.
+    sizing.profile.target.embedded.capacity.connections = Some(7);
+    let out = tempfile::tempdir().expect("another place");
+    sizing.out = out.path().to_owned();
+    let few = sizing.prove(&proof, Some(Outcome::Failed), &mut watch).expect("a proof");
+    assert_eq!((few.len(), few[0].outcome), (1, Outcome::Failed), "{few:#?}");
+    assert!(few[0].live_at_end < 12 && few[0].because.iter().any(|why| why.contains("live")), "{few:#?}");
 }

@@ -25,6 +25,8 @@ pub(super) struct Cost {
     pub drain_s_max: f64,
     /// Publishes by the timetable.
     pub publishes: Count,
+    /// Sync requests of `traffic.sync_rate`, beside those of the clients' own pattern.
+    pub sync_requests: Count,
     /// Publishes × members that are there; null: others publish.
     pub deliveries: Option<Count>,
     /// Rows that stay in the store: publishes, one marker and one fence a room.
@@ -65,6 +67,7 @@ impl Cost {
         // One marker and one fence a room; who only listens leaves nothing.
         let marks = if known { 2 * rooms } else { 0 };
         let publishes = publishes(&plan);
+        let sync_requests = sync_requests(profile, &plan);
         let content = mean_content(profile.traffic.payload);
         let deliveries = deliveries(profile, &plan);
         let scaled = |count: f64| Count { count: count.round() as u64, exact: false };
@@ -77,9 +80,13 @@ impl Cost {
             duration_s: plan.timeline.end().as_secs_f64(),
             drain_s_max: profile.drain.deadline.as_secs_f64(),
             publishes,
+            sync_requests,
             deliveries: known.then(|| scaled(deliveries)),
             stored_rows: Count { count: publishes.count + marks, ..publishes },
-            bytes_sent: scaled(publishes.count as f64 * (content + REQUEST_BYTES)),
+            bytes_sent: scaled(
+                publishes.count as f64 * (content + REQUEST_BYTES)
+                    + sync_requests.count as f64 * REQUEST_BYTES,
+            ),
             bytes_received: known.then(|| scaled(deliveries * (content + ENVELOPE_BYTES))),
             commands: profile.faults.iter().map(commands).sum(),
         }
@@ -112,6 +119,18 @@ fn publishes(plan: &Plan) -> Count {
         }
     }
     Count { count, exact: true }
+}
+
+/// Exactly what the timetable has.
+fn sync_requests(profile: &Profile, plan: &Plan) -> Count {
+    let (rate, timetable) = (profile.traffic.sync_rate.0, &plan.timetable);
+    // There is a last one, and before it there is no gap.
+    let (mut low, mut high) = (0_u64, 1_u64 << 32);
+    while low < high {
+        let middle = u64::midpoint(low, high);
+        if timetable.even_due(rate, middle).is_some() { low = middle + 1 } else { high = middle }
+    }
+    Count { count: low, exact: true }
 }
 
 /// Expected: the rate times the members that the timeline has there at the time. A room's members are spread over
@@ -149,6 +168,7 @@ fn mean_content(payload: Payload) -> f64 {
 mod tests {
     use super::*;
     use crate::profile::Arrivals;
+    use crate::profile::quantity::Rate;
     use crate::report::sample;
 
     #[test]
@@ -162,6 +182,10 @@ mod tests {
         // 25 members; half of them in the mean while the ramp lasts: 125 × 12.5 + 1,000 × 25.
         assert_eq!(cost.deliveries, Some(Count { count: 26_563, exact: false }));
         assert_eq!(cost.stored_rows.count, cost.publishes.count + 16);
+        assert_eq!(cost.sync_requests.count, 0);
+        profile.traffic.sync_rate = Rate(10.0);
+        // 5 s at half of 10/s, 20 s at 10/s.
+        assert_eq!(Cost::of(&profile).sync_requests, Count { count: 225, exact: true });
     }
 
     #[test]

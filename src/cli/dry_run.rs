@@ -147,6 +147,9 @@ fn text(answer: &Answer) -> String {
     };
     row("rooms made", format!("{}, with {} joins{again}", grouped(cost.rooms), grouped(cost.joins)));
     row("publishes", count(cost.publishes));
+    if cost.sync_requests.count > 0 {
+        row("sync requests", format!("{}, beside the clients' own", count(cost.sync_requests)));
+    }
     let unknown = || "not known: others publish".to_owned();
     row("deliveries", cost.deliveries.map_or_else(unknown, count));
     row("stored rows", count(cost.stored_rows));

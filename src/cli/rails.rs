@@ -58,6 +58,13 @@ pub(super) struct Cleared {
     pub notes: Vec<String>,
 }
 
+/// Whether a profile's target is this machine, so that its `[limits]` are not enforced.
+pub(super) fn stays_on_this_machine(profile: &Profile) -> bool {
+    let Some(url) = &profile.target.url else { return true };
+    let host = Url::parse(url).ok().and_then(|url| url.host().map(|host| is_loopback(&host)));
+    host.unwrap_or(false) && stays_here(&profile.target)
+}
+
 /// Judges a profile. Off loopback, `auth.login_rate` is lowered to `limits.logins`: logging in is the harness's
 /// own business and may take longer; everything else that is above its limit would change the run, so it refuses.
 ///
@@ -70,7 +77,7 @@ pub(super) fn check(profile: &mut Profile, confirmed: Option<&str>) -> Result<Cl
     let no_host = || RailError::NoHost(without_secrets(&url));
     let parsed = Url::parse(&url).map_err(|_| no_host())?;
     let host = parsed.host().ok_or_else(no_host)?;
-    if is_loopback(&host) && stays_here(&profile.target) {
+    if stays_on_this_machine(profile) {
         return Ok(Cleared { notes });
     }
     let host = host.to_string();
@@ -115,6 +122,7 @@ fn within_limits(profile: &Profile, host: &str) -> Result<(), RailError> {
         ("the steepest [[phase]]", load.connects, "connects", limits.connects),
         ("traffic.rate in its busiest phase", load.publishes, "publishes", limits.publishes),
         ("what traffic.rate causes in deliveries", load.deliveries, "deliveries", limits.deliveries),
+        ("traffic.sync_rate in its busiest phase", load.sync_load, "sync_requests", limits.sync_requests),
     ] {
         // Shares and members are fractions: what is over by less than a millionth is rounding.
         if asked > limit.0 * (1.0 + 1e-6) {

@@ -336,7 +336,7 @@ mod tests {
             auditor.pump(now);
             while let Some((id, _, fetch)) = auditor.poll() {
                 let (store, from) = match fetch {
-                    Fetch::Sync { since, .. } => (sync, since),
+                    Fetch::Sync { since, .. } | Fetch::Load { since, .. } => (sync, since),
                     Fetch::History { from, .. } => (history, from),
                 };
                 let rest: Vec<_> = store.iter().copied().filter(|&(position, _)| position > from).collect();
@@ -387,7 +387,7 @@ mod tests {
             auditor.pump(now);
             while let Some((id, _, fetch)) = auditor.poll() {
                 let page = match fetch {
-                    Fetch::Sync { .. } => page(&[], false),
+                    Fetch::Sync { .. } | Fetch::Load { .. } => page(&[], false),
                     Fetch::History { room: 3, .. } => page(&[(10, 0)], false),
                     Fetch::History { .. } => {
                         SyncPage { events: vec![in_room_4.clone()], ..SyncPage::default() }

@@ -34,6 +34,13 @@ impl Latency {
         }
     }
 
+    /// Something that was waited for did not come.
+    pub fn record_never(&mut self, metric: Metric) {
+        if let Some(series) = self.interval.get_mut(&metric) {
+            series.not_delivered += 1;
+        }
+    }
+
     /// Records an arrival of one tenant, and whether it was live.
     pub fn arrived(&mut self, tenant: u32, latency: Duration, live: bool) {
         self.record(Metric::Arrival, latency);

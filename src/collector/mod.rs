@@ -152,6 +152,14 @@ impl Collector {
         self.ledger.ended(now, ended);
     }
 
+    /// A sync request of the load has ended: how long after it was due a page came, if one came.
+    pub fn sync_ended(&mut self, answered: Option<Duration>) {
+        match answered {
+            Some(latency) => self.latency.record(Metric::SyncLoad, latency),
+            None => self.latency.record_never(Metric::SyncLoad),
+        }
+    }
+
     /// A fact about a client; the last two arguments as in [`Ledger::observe`].
     pub fn observe(
         &mut self,

@@ -1,4 +1,5 @@
-//! Publishing and looking up in the name of identities, apart from their streams: two bounded pools of connections.
+//! Publishing, looking up and asking for pages in the name of identities, apart from their streams: bounded pools of
+//! connections.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -23,6 +24,18 @@ pub struct Publisher {
     rooms: Rc<[Box<str>]>,
     sends: Pools,
     audits: Pools,
+    loads: Pools,
+}
+
+/// How many connections there are at most.
+#[derive(Clone, Copy, Debug)]
+pub struct Connections {
+    /// For publishing.
+    pub sends: usize,
+    /// For looking up.
+    pub audits: usize,
+    /// For the sync requests of the load.
+    pub loads: usize,
 }
 
 /// How one attempt at a publish went.
@@ -58,11 +71,12 @@ impl Fetched {
 }
 
 impl Publisher {
-    /// With at most `sends` connections for publishing and `audits` for looking up, evenly over the endpoints.
-    pub fn new(line: Rc<Line>, run: &str, rooms: Rc<[Box<str>]>, sends: usize, audits: usize) -> Self {
-        let sends = Pools::new(&line, sends);
-        let audits = Pools::new(&line, audits);
-        Self { line, run: run.into(), rooms, sends, audits }
+    /// With at most so many connections for each, evenly over the endpoints.
+    pub fn new(line: Rc<Line>, run: &str, rooms: Rc<[Box<str>]>, connections: Connections) -> Self {
+        let pools = |most| Pools::new(&line, most);
+        let Connections { sends, audits, loads } = connections;
+        let (sends, audits, loads) = (pools(sends), pools(audits), pools(loads));
+        Self { line, run: run.into(), rooms, sends, audits, loads }
     }
 
     /// One attempt at one publish.
@@ -93,7 +107,7 @@ impl Publisher {
         Published { sent, reply, refreshed }
     }
 
-    /// One look-up of the audit. A refused token is refreshed, and the look-up repeated once.
+    /// One look-up of the audit, or one request of the load. A refused token is refreshed, and the look-up repeated once.
     pub async fn fetch(&self, client: u32, what: Fetch) -> Fetched {
         let life = self.line.tokens.life(client);
         let mut answer = self.look_up(client, what).await;
@@ -107,13 +121,16 @@ impl Publisher {
 
     async fn look_up(&self, client: u32, what: Fetch) -> Result<Answer, SyncTrouble> {
         let (path, limit) = match what {
-            Fetch::Sync { since, limit } => (api::sync(since, limit, Duration::ZERO), limit),
+            Fetch::Sync { since, limit } | Fetch::Load { since, limit } => {
+                (api::sync(since, limit, Duration::ZERO), limit)
+            }
             Fetch::History { room, from, limit } => {
                 (api::history(&self.rooms[room as usize], from, limit), limit)
             }
         };
         let deadline = self.line.deadline(self.line.sync_deadline);
-        let pool = self.audits.of(&self.line, client);
+        let pools = if matches!(what, Fetch::Load { .. }) { &self.loads } else { &self.audits };
+        let pool = pools.of(&self.line, client);
         let request = || self.line.request(client, Call::get(&path));
         let answer = pool.exchange(deadline, api::page_bytes(limit), request).await;
         answer.map_err(|trouble| sync_trouble(trouble.kind))

@@ -70,6 +70,15 @@ impl Timetable {
         self.rate(room) * self.weight_before(self.end.as_secs_f64())
     }
 
+    /// When number `k` of what comes evenly at this rate is due (plan time), by the phases' shares of it; `None`: there are
+    /// not so many.
+    pub fn even_due(&self, rate: f64, k: u64) -> Option<Duration> {
+        // In the middle of its share of time: nothing is due with the first moment of a phase.
+        let weight = (k as f64 + 0.5) / rate;
+        let within = rate > 0.0 && weight < self.weight_before(self.end.as_secs_f64());
+        within.then(|| Duration::from_secs_f64(self.second_at_weight(weight)))
+    }
+
     /// Appends the due times (plan time, ascending) of the room's events in the visit's block, and moves the visit
     /// to the next one.
     pub fn walk(&self, room: u32, visit: &mut Visit, due: &mut Vec<Duration>) {
@@ -209,6 +218,14 @@ pub(crate) mod tests {
         assert_eq!(between(10.6, 20.4), 0);
         assert!((50..=52).contains(&between(20.5, 31.0)));
         assert!(due.iter().all(|at| at.as_secs_f64() <= 30.7));
+    }
+
+    #[test]
+    fn what_comes_evenly_follows_the_phases_and_ends_with_them() {
+        let table = table(Arrivals::Poisson, &[(2.0, 1.0), (10.0, 0.0), (4.0, 0.5)]);
+        let due: Vec<f64> = (0..).map_while(|k| table.even_due(2.0, k)).map(|at| at.as_secs_f64()).collect();
+        assert_eq!(due, [0.25, 0.75, 1.25, 1.75, 12.5, 13.5, 14.5, 15.5]);
+        assert_eq!(table.even_due(0.0, 0), None);
     }
 
     #[test]

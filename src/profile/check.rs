@@ -6,6 +6,7 @@
 mod faults;
 mod rooms;
 mod route;
+mod sizing;
 
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ pub(super) fn problems(profile: &Profile) -> Vec<Problem> {
     rules.payload();
     rules.client();
     rules.faults();
+    rules.sizing();
     rules.drain();
     rules.ceilings();
     rules.objectives();
@@ -322,6 +324,14 @@ impl Rules<'_> {
             .sum();
         let why = Why::TooManyEvents { events: events as u64, most: HALF };
         self.require(events <= f64::from(HALF), "traffic.rate", &traffic.rate, why);
+        let requests: f64 = self
+            .profile
+            .phases
+            .iter()
+            .map(|phase| traffic.sync_rate.0 * phase.rate.0 * phase.duration.as_secs_f64())
+            .sum();
+        let why = Why::TooManyEvents { events: requests as u64, most: HALF };
+        self.require(requests <= f64::from(HALF), "traffic.sync_rate", &traffic.sync_rate, why);
     }
 
     fn payload(&mut self) {
@@ -379,6 +389,7 @@ impl Rules<'_> {
             ("limits.logins", limits.logins),
             ("limits.publishes", limits.publishes),
             ("limits.deliveries", limits.deliveries),
+            ("limits.sync_requests", limits.sync_requests),
         ] {
             self.rate(key, rate);
         }

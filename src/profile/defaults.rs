@@ -6,7 +6,7 @@ use super::quantity::{Rate, Share};
 use super::{
     Arrivals, Audit, Auth, AuthMode, Balancer, BalancerMode, BridgeOrder, Capacity, Client, ClientStart,
     Comparison, Drain, Embedded, Family, Limit, LimitUnit, Limits, Objective, Payload, Population, Reporting,
-    RoomType, Sessions, Sticky, Stop, StopCondition, Target, TenantShares, Traffic, TrafficMode,
+    RoomType, Sessions, Sizing, Sticky, Stop, StopCondition, Target, TenantShares, Traffic, TrafficMode,
     TrafficStart,
 };
 
@@ -100,6 +100,7 @@ impl Default for Traffic {
             send_timeout: Duration::from_secs(10),
             send_attempts: 3,
             max_in_flight: 512,
+            sync_rate: Rate(0.0),
         }
     }
 }
@@ -122,6 +123,19 @@ impl Default for Client {
             offline_after: Duration::from_secs(60),
             lateness_bound: Duration::from_secs(5),
             flush_interval: Duration::from_secs(1),
+        }
+    }
+}
+
+impl Default for Sizing {
+    fn default() -> Self {
+        Self {
+            scale: Vec::new(),
+            undo: Vec::new(),
+            shell: false,
+            timeout: Duration::from_secs(60),
+            deadline: Duration::from_secs(180),
+            settle: Duration::from_secs(5),
         }
     }
 }
@@ -152,6 +166,7 @@ impl Default for Limits {
             logins: Rate(5.0),
             publishes: Rate(50.0),
             deliveries: Rate(5_000.0),
+            sync_requests: Rate(50.0),
         }
     }
 }

@@ -139,6 +139,12 @@ pub enum Why {
     NoToken,
     #[error("is no command: write program and arguments, as in [\"kubectl\", \"get\", \"pods\"]")]
     NoCommand,
+    #[error(
+        "has no place for the number of pods: write {{pods}} where it goes, as in \"--replicas={{pods}}\""
+    )]
+    NoPlaceForPods,
+    #[error("takes back what nothing does: write sizing.scale beside it, or leave it out")]
+    NothingScales,
     #[error("is for the shell, which takes one line: write one text in the list, or leave out shell = true")]
     OneLine,
     #[error("is not a header: write \"Name: value\" in ASCII")]

@@ -71,6 +71,8 @@ pub struct Profile {
     pub client: Client,
     /// What is done to clients and target on the way.
     pub faults: Vec<Fault>,
+    /// How `size` scales a deployment.
+    pub sizing: Sizing,
     /// How the run ends.
     pub drain: Drain,
     /// How missed events are looked up.
@@ -317,8 +319,10 @@ pub struct Traffic {
     pub send_timeout: Duration,
     /// Attempts of one publish (repeats carry the same `event_uuid`).
     pub send_attempts: u32,
-    /// Publishes in flight at once; further ones wait and may become late.
+    /// Publishes in flight at once (and as many sync requests of `sync_rate`); further ones wait and may become late.
     pub max_in_flight: u32,
+    /// Sync requests beside those of the clients' own pattern, all tenants together.
+    pub sync_rate: Rate,
 }
 
 /// `traffic.mode`
@@ -427,6 +431,49 @@ pub enum BridgeOrder {
     StreamFirst,
 }
 
+/// `[sizing]`: commands of the user's own that give a deployment another number of pods.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sizing {
+    /// Program and arguments (with `shell`, one line), with `{pods}` where the number goes; empty: it cannot be scaled.
+    pub scale: Vec<String>,
+    /// What takes that back: run at the end, on abort, and on the next start after a crash.
+    pub undo: Vec<String>,
+    /// Both are lines for `/bin/sh -c`.
+    pub shell: bool,
+    /// What either may take; then it is killed, with what it has started.
+    pub timeout: Duration,
+    /// Healthy and with as many pods as it should have, within this time.
+    pub deadline: Duration,
+    /// And then left alone for this long.
+    pub settle: Duration,
+}
+
+/// What stands for the number of pods in `sizing.scale`.
+pub const PODS_PLACE: &str = "{pods}";
+
+impl Sizing {
+    /// Program and arguments for so many pods.
+    pub fn scale_argv(&self, pods: u32) -> Vec<String> {
+        let words: Vec<String> =
+            self.scale.iter().map(|word| word.replace(PODS_PLACE, &pods.to_string())).collect();
+        self.exec().argv(&words)
+    }
+
+    /// Program and arguments that take it back.
+    pub fn undo_argv(&self) -> Vec<String> {
+        self.exec().argv(&self.undo)
+    }
+
+    fn exec(&self) -> Exec {
+        Exec {
+            command: self.scale.clone(),
+            undo: self.undo.clone(),
+            shell: self.shell,
+            timeout: self.timeout,
+        }
+    }
+}
+
 /// `[drain]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Drain {
@@ -467,6 +514,8 @@ pub struct Limits {
     pub publishes: Rate,
     /// Deliveries a second that the plan would cause.
     pub deliveries: Rate,
+    /// Sync requests a second that `traffic.sync_rate` asks for (those of the documented pattern are never held back).
+    pub sync_requests: Rate,
 }
 
 /// One `[[stop]]`: outside fault windows, when it holds for this long, the run drains, reports and fails.

@@ -81,7 +81,8 @@ impl Subject {
                 | Metric::SyncPage
                 | Metric::Bridge
                 | Metric::Recovery
-                | Metric::ReconnectLateness => None,
+                | Metric::ReconnectLateness
+                | Metric::SyncLoad => None,
             },
             Self::Count { section: "deliveries", key } | Self::WorstTenant(key) => {
                 not_observable_delivery(key)

@@ -16,7 +16,7 @@ use super::quantity::{Crowd, Quantity, Rate, Share};
 use super::{
     Arrivals, Audit, Auth, AuthMode, Balancer, BalancerMode, BridgeOrder, Capacity, Client, ClientStart,
     Drain, Embedded, Family, Fault, Limit, Limits, Objective, Payload, Phase, Population, Profile, Reporting,
-    RoomType, Sessions, Sticky, Stop, StopCondition, Target, TenantShares, Traffic, TrafficMode,
+    RoomType, Sessions, Sizing, Sticky, Stop, StopCondition, Target, TenantShares, Traffic, TrafficMode,
     TrafficStart, defaults,
 };
 
@@ -42,6 +42,7 @@ pub(super) struct ProfileShape {
     client: ClientShape,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     fault: Vec<FaultShape>,
+    sizing: SizingShape,
     drain: DrainShape,
     audit: AuditShape,
     report: ReportShape,
@@ -64,6 +65,7 @@ pub(super) fn keys() -> Vec<(&'static str, Node)> {
         ("traffic", table(keys_of::<TrafficShape>([]))),
         ("client", table(keys_of::<ClientShape>([]))),
         ("fault", Node::List(keys_of::<FaultShape>([]))),
+        ("sizing", table(keys_of::<SizingShape>([]))),
         ("drain", table(keys_of::<DrainShape>([]))),
         ("audit", table(keys_of::<AuditShape>([]))),
         ("report", table(keys_of::<ReportShape>([]))),
@@ -114,6 +116,7 @@ impl ProfileShape {
             traffic,
             client,
             faults,
+            sizing: self.sizing.over(Sizing::default()),
             drain: self.drain.over(Drain::default()),
             audit: self.audit.over(Audit::default()),
             report: self.report.over(Reporting::default()),
@@ -140,6 +143,7 @@ impl ProfileShape {
                 ..ClientShape::of(&profile.client)
             },
             fault: profile.faults.iter().map(FaultShape::of).collect(),
+            sizing: SizingShape::of(&profile.sizing),
             drain: DrainShape::of(&profile.drain),
             audit: AuditShape::of(&profile.audit),
             report: ReportShape::of(&profile.report),
@@ -299,6 +303,7 @@ section! {
         send_timeout: Duration,
         send_attempts: u32,
         max_in_flight: u32,
+        sync_rate: Rate,
     }
 }
 
@@ -339,6 +344,18 @@ section! {
 }
 
 section! {
+    /// `[sizing]`
+    SizingShape of Sizing {
+        scale: Vec<String>,
+        undo: Vec<String>,
+        shell: bool,
+        timeout: Duration,
+        deadline: Duration,
+        settle: Duration,
+    }
+}
+
+section! {
     /// `[drain]`
     DrainShape of Drain { deadline: Duration }
 }
@@ -355,7 +372,14 @@ section! {
 
 section! {
     /// `[limits]`
-    LimitsShape of Limits { clients: u32, connects: Rate, logins: Rate, publishes: Rate, deliveries: Rate }
+    LimitsShape of Limits {
+        clients: u32,
+        connects: Rate,
+        logins: Rate,
+        publishes: Rate,
+        deliveries: Rate,
+        sync_requests: Rate,
+    }
 }
 
 /// `[[phase]]`

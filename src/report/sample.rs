@@ -59,6 +59,7 @@ pub(crate) fn profile() -> Profile {
             send_timeout: Duration::from_secs(10),
             send_attempts: 3,
             max_in_flight: 500,
+            sync_rate: Rate(0.0),
         },
         client: client(),
         faults: vec![Fault {
@@ -67,6 +68,7 @@ pub(crate) fn profile() -> Profile {
             duration: Some(Duration::from_secs(3)),
             kind: FaultKind::PodKill(None),
         }],
+        sizing: crate::profile::Sizing::default(),
         drain: Drain { deadline: Duration::from_secs(140) },
         audit: Audit { rate: Rate(20.0), queue: 10_000, window: 4_096 },
         report: Reporting { interval: Duration::from_secs(1), findings_per_kind: 1_000 },
@@ -76,6 +78,7 @@ pub(crate) fn profile() -> Profile {
             logins: Rate(5.0),
             publishes: Rate(50.0),
             deliveries: Rate(5_000.0),
+            sync_requests: Rate(50.0),
         },
         stops: Vec::new(),
         objectives: vec![

@@ -240,8 +240,17 @@ fn places(counts: &Deliveries) -> Section {
 }
 
 fn traffic(summary: &Summary) -> Section {
-    let (clients, publishes) = (&summary.clients, &summary.publishes);
-    Section {
+    let (clients, publishes, load) = (&summary.clients, &summary.publishes, &summary.sync_load);
+    let of_the_load = (load.intended > 0).then(|| {
+        format!(
+            "Sync requests of the load: {} intended = {} answered + {} failed + {} unsent.",
+            grouped(load.intended),
+            grouped(load.answered),
+            grouped(load.failed),
+            grouped(load.unsent),
+        )
+    });
+    let mut section = Section {
         title: "Clients and publishes",
         head: Vec::new(),
         rows: Vec::new(),
@@ -270,7 +279,9 @@ fn traffic(summary: &Summary) -> Section {
                 grouped(publishes.double_stored),
             ),
         ],
-    }
+    };
+    section.lines.extend(of_the_load);
+    section
 }
 
 fn latencies(summary: &Summary) -> Section {

@@ -1,5 +1,7 @@
 //! The answer of `size pods`: one struct, as JSON, as Markdown, on a terminal.
 
+mod remarks;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -8,10 +10,11 @@ use serde::Serialize;
 use super::chart::Chart;
 use super::sheet::{Cell, Mood, Section, grouped};
 use super::{markdown, terminal};
-use crate::sizing::answer::{Answer, Survival};
+use crate::sizing::answer::{Answer, Survival, Test};
 use crate::sizing::goal::{Goal, Resource};
 use crate::sizing::model::{Model, Pods};
 use crate::sizing::pods::{Evidence, Played, Sizing};
+use crate::sizing::proof::{Proven, Says};
 use crate::sizing::search::Found;
 use crate::sizing::usl::Freedom;
 use crate::verdict::Outcome;
@@ -39,7 +42,8 @@ pub struct Report {
     pub pods: Option<u32>,
     /// The fewest so that `lose` may die; null: not known.
     pub pods_with_loss: Option<u32>,
-    /// Pods while a rolling update replaces one after the other and none may be missing: one more.
+    /// Pods while a rolling update replaces one after the other (surge 1, unavailable 0) and a loss must still be survived:
+    /// one more.
     pub pods_in_update: Option<u32>,
     /// The resource that asks for the most pods, or of which nobody knows.
     pub binding: Resource,
@@ -49,8 +53,33 @@ pub struct Report {
     pub resources: Vec<ResourceReport>,
     /// What happens when pods die, for numbers of pods around the answer.
     pub survival: Vec<SurvivalReport>,
+    /// The load on those pods, some of which die, and on one fewer.
+    pub proofs: Vec<ProofReport>,
     /// Every step, with the run that shows it.
     pub steps: Vec<Played>,
+    /// Seconds that the steps and the proofs took, all together.
+    pub took_s: f64,
+}
+
+/// One proof.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProofReport {
+    /// Pods before.
+    pub pods: u32,
+    /// Of these, so many died in mid-hold.
+    pub lose: u32,
+    /// `passed`, `failed`; null: so close that it may be either.
+    pub expected: Option<Outcome>,
+    /// Whether it came as expected.
+    pub says: Says,
+    /// What the tightest resource, or the time to recover, has to spare by the steps.
+    pub margin: f64,
+    /// Until the last client is back, by the steps.
+    pub recovery_s_computed: f64,
+    /// The same as it was measured, in the last run; null: not everybody came back.
+    pub recovery_s_measured: Option<f64>,
+    /// As they were played; the last one decides.
+    pub runs: Vec<Proven>,
 }
 
 /// One resource.
@@ -80,6 +109,9 @@ pub struct FoundReport {
     /// What the search came to.
     #[serde(flatten)]
     pub found: Found,
+    /// Where the limit is: in the middle between what passed and what failed, which is no further off than half of what is
+    /// between them. Null: no limit of the pods' own was reached. What pods are counted on to carry is `carried`.
+    pub limit: Option<f64>,
     /// By the law: 5 %, best, 95 %.
     pub fitted: Option<[f64; 3]>,
 }
@@ -114,8 +146,10 @@ pub struct SurvivalReport {
     pub headroom: f64,
     /// Clients that reconnect.
     pub storm: f64,
-    /// Until the last is back, by the handshakes that those left carry.
+    /// Until the last is back, by the handshakes and the sync pages that those left carry.
     pub recovery_s: f64,
+    /// Which of the two takes the longer.
+    pub recovery_by: Resource,
 }
 
 /// The section that the plots belong to.
@@ -130,6 +164,7 @@ impl Report {
         answer: &Answer,
         lose: u32,
         within: Duration,
+        proofs: &[(Test, Vec<Proven>)],
     ) -> Self {
         let resilient = answer.resilient.map(|survival| survival.pods);
         Self {
@@ -139,17 +174,32 @@ impl Report {
             goal: sizing.goal,
             lose,
             recover_within_s: within.as_secs_f64(),
-            resolution: sizing.resolution,
+            resolution: sizing.terms.resolution,
             window_s: sizing.terms.window.as_secs_f64(),
             pods: answer.load,
             pods_with_loss: resilient,
             pods_in_update: resilient.map(|pods| pods + 1),
             binding: answer.binding,
-            remarks: remarks(sizing, models, answer),
+            remarks: remarks::of(sizing, evidence, models, answer, proofs),
             resources: models.iter().map(|model| resource(model, &sizing.goal, answer)).collect(),
             survival: answer.around.iter().map(|all| survival(all, within)).collect(),
+            proofs: proofs.iter().map(|(test, runs)| proof(test, runs, within)).collect(),
             steps: evidence.steps.clone(),
+            took_s: evidence.steps.iter().map(|step| step.took_s).sum(),
         }
+    }
+
+    /// The pods of the answer did not survive when it was played.
+    pub fn is_refuted(&self) -> bool {
+        self.proofs
+            .iter()
+            .any(|proof| proof.says == Says::Contradicted && proof.expected == Some(Outcome::Passed))
+    }
+
+    /// A proof came otherwise than the answer has it, or came to nothing.
+    pub fn is_unproven(&self) -> bool {
+        let open = |proof: &ProofReport| proof.says == Says::Open && proof.expected.is_some();
+        self.proofs.iter().any(|proof| proof.says == Says::Contradicted || open(proof))
     }
 
     /// `answer.json`
@@ -188,6 +238,18 @@ impl Report {
     /// One line.
     pub fn headline(&self) -> String {
         let goal = format!("{} clients of profile {}", amount(self.goal.connections), self.profile);
+        if self.is_refuted() {
+            let pods = self.pods_with_loss.unwrap_or_default();
+            return format!(
+                "CONTRADICTED: by the steps {pods} pods are enough for {goal}, and when that was played they were not"
+            );
+        }
+        if let Some(unneeded) = self.proofs.iter().find(|proof| proof.says == Says::Contradicted) {
+            return format!(
+                "CONTRADICTED: by the steps {} pods are too few for {goal}, and when that was played they were enough",
+                unneeded.pods
+            );
+        }
         match (self.pods, self.pods_with_loss) {
             (Some(pods), Some(resilient)) => format!(
                 "{resilient} pods for {goal}: {pods} carry the load ({} bind), {resilient} also when {} of them die",
@@ -199,13 +261,21 @@ impl Report {
                     self.binding, self.lose
                 )
             }
-            (None, _) => format!("how many pods {goal} need is not known: {} bind", self.binding),
+            (None, _) => {
+                let why = self.remarks.first().map_or_else(String::new, |why| format!(" ({why})"));
+                format!("how many pods {goal} need is not known: {} bind{why}", self.binding)
+            }
         }
     }
 
     fn sections(&self) -> Vec<Section> {
-        let all =
-            [self.answer_section(), self.found_section(), self.survival_section(), self.steps_section()];
+        let all = [
+            self.answer_section(),
+            self.found_section(),
+            self.survival_section(),
+            self.proof_section(),
+            self.steps_section(),
+        ];
         all.into_iter().filter(|section| !section.rows.is_empty() || !section.lines.is_empty()).collect()
     }
 
@@ -234,6 +304,7 @@ impl Report {
         let rows = self.resources.iter().flat_map(|resource| {
             resource.found.iter().map(|found| {
                 let (carried, failed) = told(&found.found, resource.resource);
+                let limit = found.limit.map_or_else(String::new, |limit| with_unit(limit, resource.resource));
                 let fitted = found.fitted.map_or_else(String::new, |[low, best, high]| {
                     format!("{} ({} to {})", amount(best), amount(low), amount(high))
                 });
@@ -242,6 +313,7 @@ impl Report {
                     number(&found.pods.to_string()),
                     number(&carried),
                     number(&failed),
+                    number(&limit),
                     number(&fitted),
                 ]
             })
@@ -264,7 +336,7 @@ impl Report {
         };
         Section {
             title: WHAT_PODS_CARRIED,
-            head: vec!["resource", "pods", "passed", "failed", "by the law"],
+            head: vec!["resource", "pods", "passed", "failed", "limit", "by the law"],
             rows: rows.collect(),
             lines: self.resources.iter().filter_map(law).collect(),
         }
@@ -272,6 +344,7 @@ impl Report {
 
     fn survival_section(&self) -> Section {
         let rows = self.survival.iter().map(|all| {
+            let recovery = format!("{:.1} s ({})", all.recovery_s, all.recovery_by);
             let verdict = if all.survives { ("survives", Mood::Good) } else { ("does not", Mood::Bad) };
             vec![
                 number(&all.pods.to_string()),
@@ -279,7 +352,7 @@ impl Report {
                 word(all.tightest.name()),
                 number(&format!("{:+.0}%", all.headroom * 100.0)),
                 number(&amount(all.storm)),
-                number(&format!("{:.1} s", all.recovery_s)),
+                number(&recovery),
                 Cell { text: verdict.0.to_owned(), number: false, mood: verdict.1 },
             ]
         });
@@ -291,27 +364,85 @@ impl Report {
         }
     }
 
+    fn proof_section(&self) -> Section {
+        let rows = self.proofs.iter().flat_map(|proof| {
+            let expected = proof.expected.map_or_else(|| "either".to_owned(), |outcome| outcome.to_string());
+            proof.runs.iter().map(move |run| {
+                let measured = run
+                    .recovery_us_max
+                    .map_or_else(|| open("not known"), |most| number(&format!("{:.1} s", most as f64 / 1e6)));
+                vec![
+                    number(&run.pods.to_string()),
+                    number(&run.lose.to_string()),
+                    number(&format!("{:+.0}%", proof.margin * 100.0)),
+                    word(&expected),
+                    outcome(run.outcome),
+                    number(&format!("{} of {}", run.live_at_end, run.clients)),
+                    number(&format!("{:.1} s", proof.recovery_s_computed)),
+                    measured,
+                    word(run.because.first().map_or("", String::as_str)),
+                    word(run.run.as_deref().unwrap_or("not played")),
+                ]
+            })
+        });
+        let lines = self.proofs.iter().map(|proof| match (proof.says, proof.expected) {
+            (Says::Confirmed, Some(Outcome::Passed)) => {
+                format!("{} pods survive losing {}: shown", proof.pods, proof.lose)
+            }
+            (Says::Confirmed, _) => format!("{} pods do not: shown", proof.pods),
+            (Says::Contradicted, Some(Outcome::Passed)) => format!(
+                "{} pods do NOT survive losing {}, twice: the steps, each with one resource, say otherwise; believe the proof",
+                proof.pods, proof.lose
+            ),
+            (Says::Contradicted, _) => format!(
+                "{} pods survive losing {} as well, twice: the answer asks for more than it takes",
+                proof.pods, proof.lose
+            ),
+            (Says::Open, None) => format!(
+                "{} pods lack less than the resolution: the run shows what came of it, and proves nothing",
+                proof.pods
+            ),
+            (Says::Open, Some(_)) => format!("of {} pods it could not be shown", proof.pods),
+            (Says::NotPlayed, _) => {
+                format!("with {} pods it was not played: this machine cannot hold the load", proof.pods)
+            }
+        });
+        Section {
+            title: "Proof: the whole load, and pods die in mid-hold",
+            head: vec![
+                "pods",
+                "lost",
+                "to spare",
+                "expected",
+                "outcome",
+                "live at the end",
+                "all back, computed",
+                "measured",
+                "because",
+                "run",
+            ],
+            lines: lines.collect(),
+            rows: rows.collect(),
+        }
+    }
+
     fn steps_section(&self) -> Section {
         let rows = self.steps.iter().map(|step| {
-            let mood = match step.outcome {
-                Outcome::Passed => Mood::Good,
-                Outcome::Failed => Mood::Bad,
-                Outcome::Inconclusive => Mood::Open,
-            };
             vec![
                 number(&step.pods.to_string()),
                 word(step.resource.name()),
                 number(&with_unit(step.load, step.resource)),
-                Cell { text: step.outcome.to_string(), number: false, mood },
+                outcome(step.outcome),
+                number(&format!("{:.0} s", step.window_s)),
                 word(step.because.first().map_or("", String::as_str)),
                 word(&step.run),
             ]
         });
         Section {
             title: "Steps",
-            head: vec!["pods", "resource", "load", "outcome", "because", "run"],
+            head: vec!["pods", "resource", "load", "outcome", "window", "because", "run"],
             rows: rows.collect(),
-            lines: Vec::new(),
+            lines: vec![format!("{} steps, {:.0} s", self.steps.len(), self.took_s)],
         }
     }
 }
@@ -326,6 +457,7 @@ fn resource(model: &Model, goal: &Goal, answer: &Answer) -> ResourceReport {
         pods_by: match pods {
             Pods::Measured(_) => "measured",
             Pods::Fitted(_) => "fitted",
+            Pods::Behind(_) => "behind_sync_pages",
             Pods::MoreThan(_) => "more_than_measured",
             Pods::None => "none",
         },
@@ -336,6 +468,7 @@ fn resource(model: &Model, goal: &Goal, answer: &Answer) -> ResourceReport {
             .map(|&(pods, found)| FoundReport {
                 pods,
                 found,
+                limit: found.limit(),
                 fitted: model.fit.as_ref().map(|fit| fit.carries(pods)),
             })
             .collect(),
@@ -353,51 +486,28 @@ fn survival(all: &Survival, within: Duration) -> SurvivalReport {
     SurvivalReport {
         pods: all.pods,
         left: all.left,
-        survives: all.carries && all.recovery <= within,
+        survives: all.survives(within),
         tightest: all.tightest.0,
         headroom: all.tightest.1,
         storm: all.storm,
         recovery_s: all.recovery.as_secs_f64(),
+        recovery_by: all.slowest,
     }
 }
 
-fn remarks(sizing: &Sizing, models: &[Model], answer: &Answer) -> Vec<String> {
-    let mut remarks = Vec::new();
-    for model in models {
-        let resource = model.resource;
-        let highest = model.found.iter().filter_map(|(_, found)| found.carried()).fold(0.0, f64::max);
-        if model.found.iter().any(|(_, found)| found.is_generators()) {
-            remarks.push(format!(
-                "{resource}: at least {}, the generator was the limit",
-                with_unit(highest, resource)
-            ));
-        }
-        let pods = answer.pods.iter().find(|(other, _)| *other == resource).map(|&(_, pods)| pods);
-        match pods {
-            Some(Pods::MoreThan(most)) => remarks.push(format!(
-                "{resource}: {} are needed, and {most} pods carry {}; nothing is said about more than were played: name \
-                 further ones with --pods (five give a law)",
-                with_unit(sizing.goal.demand(resource), resource),
-                with_unit(highest, resource)
-            )),
-            Some(Pods::None) => remarks.push(format!(
-                "{resource}: by the law no number of pods carries {}: they cost each other more than they add",
-                with_unit(sizing.goal.demand(resource), resource)
-            )),
-            _ => {}
-        }
-        if model.fit.is_none() && !model.is_unlimited() {
-            remarks.push(format!(
-                "{resource}: no law (it takes four pod counts that reached a limit, five to tell coherency)"
-            ));
-        }
+fn proof(test: &Test, runs: &[Proven], within: Duration) -> ProofReport {
+    let last = runs.last();
+    let everybody = last.filter(|run| run.live_at_end >= run.clients && run.recovered > 0);
+    ProofReport {
+        pods: test.proof.pods,
+        lose: test.proof.lose,
+        expected: test.expected,
+        says: Says::of(test.expected, runs),
+        margin: test.computed.margin(within),
+        recovery_s_computed: test.computed.recovery.as_secs_f64(),
+        recovery_s_measured: everybody.and_then(|run| run.recovery_us_max).map(|most| most as f64 / 1e6),
+        runs: runs.to_vec(),
     }
-    remarks.push(
-        "handshakes are upgrades, each behind the sync request that the documented client makes first; measured without \
-         permessage-deflate, which browsers offer and servers pay for"
-            .to_owned(),
-    );
-    remarks
 }
 
 /// Passed and failed, as people read it.
@@ -409,6 +519,7 @@ fn told(found: &Found, resource: Resource) -> (String, String) {
         Found::AtLeast { carried, unjudged: Some(unjudged) } => {
             (format!("at least {}", show(carried)), format!("{} could not be judged", show(unjudged)))
         }
+        Found::Behind { carried } => (show(carried), "no more sync pages".to_owned()),
         Found::LessThan { failed } => (String::new(), show(failed)),
         Found::Nothing { unjudged } => (String::new(), format!("{} could not be judged", show(unjudged))),
     }
@@ -421,6 +532,15 @@ fn with_unit(load: f64, resource: Resource) -> String {
 /// Whole numbers with their thousands apart; below a hundred with a decimal.
 fn amount(load: f64) -> String {
     if load < 100.0 && load.fract() != 0.0 { format!("{load:.1}") } else { grouped(load.round() as u64) }
+}
+
+fn outcome(outcome: Outcome) -> Cell {
+    let mood = match outcome {
+        Outcome::Passed => Mood::Good,
+        Outcome::Failed => Mood::Bad,
+        Outcome::Inconclusive => Mood::Open,
+    };
+    Cell { text: outcome.to_string(), number: false, mood }
 }
 
 fn word(text: &str) -> Cell {

@@ -9,7 +9,7 @@ use super::storms::Storm;
 use super::{RunInfo, remarks};
 use crate::collector::collected::{
     self, Clients, Collected, Deliveries, Distribution, FaultRecord, Hold, HookRecord, Metric, Observing,
-    Publishes, Reconnects, ServedBy, ServerLog, Stickiness, Tokens, UnstableTenant, WsConnections,
+    Publishes, Reconnects, ServedBy, ServerLog, Stickiness, SyncLoad, Tokens, UnstableTenant, WsConnections,
 };
 use crate::profile::Profile;
 use crate::verdict::{Judged, Outcome, Verdict};
@@ -48,6 +48,9 @@ pub struct Summary {
     pub clients: Clients,
     /// What was published.
     pub publishes: Publishes,
+    /// Sync requests of `traffic.sync_rate`.
+    #[serde(default)]
+    pub sync_load: SyncLoad,
     /// What became of every event owed to every client.
     pub deliveries: Deliveries,
     /// What was seen in a run that only listens; null in one that publishes.
@@ -241,6 +244,7 @@ impl Summary {
             objectives: verdict.objectives.clone(),
             clients: collected.clients,
             publishes: collected.publishes,
+            sync_load: collected.sync_load,
             deliveries: collected.deliveries,
             observed: collected.observed,
             latency_us: Metric::ALL.into_iter().map(|metric| (metric, latency(metric))).collect(),

@@ -145,6 +145,7 @@ impl World {
             endpoints: config.pods as usize,
             partial: false,
             publishes_limit: None,
+            sync_limit: None,
             embedded: true,
             starts: provisioned.positions.clone(),
         };

@@ -159,7 +159,7 @@ impl World {
 
     fn serve_fetch(&mut self, number: u64, client: u32, pod: u32, what: Fetch) -> Option<Answer> {
         match what {
-            Fetch::Sync { since, limit } => {
+            Fetch::Sync { since, limit } | Fetch::Load { since, limit } => {
                 self.serve_sync(number, client, pod, SyncQuery { since, limit, timeout: Duration::ZERO })
             }
             Fetch::History { room, from, limit } => {

@@ -1,5 +1,5 @@
-//! Finished steps, kept in the directory of what they are steps of: one line of JSON each, and what they are steps of beside
-//! them, so that those of something else are not taken for its own.
+//! Finished runs, kept in the directory of what they are runs of: one line of JSON each, and what they are runs of beside
+//! them, so that those of something else are not taken for its own. What is there is not played again.
 #![expect(clippy::disallowed_methods, reason = "finished steps are kept in a file")]
 
 use std::fs::{self, OpenOptions};
@@ -64,20 +64,35 @@ const PLAN: &str = "plan.toml";
 const STEPS: &str = "steps.jsonl";
 
 impl<T: Serialize + DeserializeOwned> Kept<T> {
-    /// Those of this directory, which must be of this plan or nobody's.
+    /// The steps of this directory, which must be of this plan or nobody's.
     ///
     /// # Errors
     ///
     /// [`KeptError`]
     pub fn open(directory: &Path, plan: &str) -> Result<Self, KeptError> {
         same_plan(&directory.join(PLAN), plan)?;
-        let path = directory.join(STEPS);
+        Self::read(directory.join(STEPS))
+    }
+
+    /// What is in this file; without one, nothing is. Its last line may be torn: it was being written when the process was
+    /// killed, and is played again.
+    ///
+    /// # Errors
+    ///
+    /// A line that is none of ours, named by its number.
+    pub fn read(path: PathBuf) -> Result<Self, KeptError> {
         let text = match fs::read_to_string(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(source) => return Err(KeptError::Read { path, source }),
             Ok(text) => text,
         };
-        let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        if whole < text.len() {
+            // What follows would be written behind it, on the same line.
+            let cut = OpenOptions::new().write(true).open(&path).and_then(|file| file.set_len(whole as u64));
+            cut.map_err(|source| KeptError::Write { path: path.clone(), source })?;
+        }
+        let lines = (1..).zip(text[..whole].lines()).filter(|(_, line)| !line.trim().is_empty());
         let steps = lines.map(|(line, text)| {
             let no_step = |source| KeptError::NoStep { path: path.clone(), line, source };
             serde_json::from_str(text).map_err(no_step)
@@ -133,6 +148,17 @@ mod tests {
         assert_eq!(again.find(|step| step.0 == "b"), Some(&("b".to_owned(), 2)));
         let refused = Kept::<(String, u32)>::open(place.path(), "two").expect_err("another plan");
         assert!(matches!(refused, KeptError::AnotherPlan { .. }), "{refused}");
+    }
+
+    #[test]
+    fn a_line_that_was_being_written_is_played_again() {
+        let place = tempfile::tempdir().expect("a place");
+        let path = place.path().join("kept.jsonl");
+        fs::write(&path, "3\n5\n8").expect("torn");
+        let mut kept: Kept<u32> = Kept::read(path.clone()).expect("readable");
+        assert_eq!((kept.find(|&number| number > 3), kept.find(|&number| number == 8)), (Some(&5), None));
+        kept.keep(9).expect("written");
+        assert_eq!(fs::read_to_string(&path).expect("there"), "3\n5\n9\n");
     }
 
     #[test]

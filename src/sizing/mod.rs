@@ -2,12 +2,13 @@
 //! larger numbers would carry is said only as far as those runs bear it.
 //!
 //! ```text
-//! profile ──> Goal: connections, handshakes/s, deliveries/s of the load that is asked about
+//! profile ──> Goal: connections, sync pages/s, handshakes/s, deliveries/s of the load that is asked about
 //!    │
 //!    └──> for each pod count and Resource: Search ──load──> step ──profile──> a whole run ──verdict──┐
 //!                                             ▲                                                       │
 //!                                             └───────────── passed, failed, inconclusive ────────────┘
 //!         what was found, by pods ──> Model (Universal Scalability Law, or the least a pod carried) ──> Answer
+//!         Answer ──> Proof: the whole load, on N pods of which some die, and on N − 1
 //! ```
 //!
 //! And how long every balancer on the way must wait, by a question of its own: [`lb_timeout`]. And `storm` holds ways of
@@ -21,10 +22,12 @@ pub mod goal;
 pub mod kept;
 pub mod lb_timeout;
 pub mod model;
+pub mod proof;
 pub mod search;
 pub mod step;
 pub mod storm;
 pub mod usl;
+pub mod window;
 
 #[cfg(feature = "live")]
 pub mod pods;

@@ -23,6 +23,8 @@ pub enum Pods {
     Measured(u32),
     /// By the law; 95 of 100 resampled laws agree.
     Fitted(u32),
+    /// As many as another resource asks for: up to what that one carries, this one was carried too.
+    Behind(u32),
     /// More than were measured, and nothing is said about how many.
     MoreThan(u32),
     /// By the law no number of pods does.
@@ -33,7 +35,7 @@ impl Pods {
     /// The number, if there is one.
     pub fn number(self) -> Option<u32> {
         match self {
-            Self::Measured(pods) | Self::Fitted(pods) => Some(pods),
+            Self::Measured(pods) | Self::Fitted(pods) | Self::Behind(pods) => Some(pods),
             Self::MoreThan(_) | Self::None => None,
         }
     }
@@ -43,15 +45,8 @@ impl Model {
     /// From what was found, by pods.
     pub fn new(resource: Resource, mut found: Vec<(u32, Found)>, stream: &mut Stream) -> Self {
         found.sort_by_key(|&(pods, _)| pods);
-        let limits: Option<Vec<Point>> = found
-            .iter()
-            .map(|&(pods, found)| match found {
-                Found::Between { carried, failed } => {
-                    Some(Point { pods, carried: f64::midpoint(carried, failed) })
-                }
-                _ => None,
-            })
-            .collect();
+        let limits: Option<Vec<Point>> =
+            found.iter().map(|&(pods, found)| Some(Point { pods, carried: found.limit()? })).collect();
         let fit = limits.and_then(|points| Fit::to(&points, stream));
         Self { resource, found, fit }
     }
@@ -71,6 +66,11 @@ impl Model {
         let each =
             self.found.iter().filter_map(|(pods, found)| Some((found.carried()? / f64::from(*pods), *pods)));
         each.min_by(|one, other| one.0.total_cmp(&other.0))
+    }
+
+    /// On some number of pods another resource was the limit before this one was.
+    pub fn is_behind(&self) -> bool {
+        self.found.iter().any(|(_, found)| matches!(found, Found::Behind { .. }))
     }
 
     /// The fewest pods that carry this much. A number that was measured comes before one that was not.

@@ -1,23 +1,28 @@
-//! Plays the searches: every step is a whole run against an embedded target, judged like any other, and kept.
-#![expect(clippy::disallowed_methods, reason = "finished steps are kept in a file")]
+//! Plays the searches and the proof: every step is a whole run, judged like any other, and kept.
+#![expect(clippy::disallowed_methods, reason = "the plan of a sizing is kept in a file")]
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::goal::{Goal, Resource};
+use super::kept::{Kept, KeptError};
+use super::proof::{Proof, Proven};
 use super::search::{Found, Search};
-use super::step::{Step, Terms};
-use crate::profile::Profile;
+use super::step::{Known, Step, Terms};
+use crate::collector::collected::Metric;
+use crate::plan::Load;
+use crate::profile::{Limits, Profile};
 use crate::report::Summary;
-use crate::report::run::{HookOptions, RunError, RunObserver, RunOptions};
+use crate::report::run::{HookOptions, RunError, RunObserver, RunOptions, RunOutcome};
+use crate::report::summary::Latency;
 use crate::verdict::Outcome;
-use crate::worker::coordinator;
+use crate::worker::coordinator::{self, Scaler};
 
 /// What is to be found out.
 #[derive(Clone, Debug)]
@@ -30,14 +35,18 @@ pub struct Sizing {
     pub pods: Vec<u32>,
     /// What is searched for, in the order of [`Resource::ALL`].
     pub resources: Vec<Resource>,
-    /// How closely each limit is found: 0.05 is 5 %.
-    pub resolution: f64,
     /// What all steps have in common.
     pub terms: Terms,
     /// Finished steps and their run directories are kept here.
     pub out: PathBuf,
     /// The binary that embedded targets are made of.
     pub exe: PathBuf,
+    /// Whether commands may be run that scale a deployment, and where is written down what takes them back.
+    pub hooks: HookOptions,
+    /// Other people's connections on a deployment are no reason to refuse a step.
+    pub shared: bool,
+    /// `[limits]`, where they are enforced: no step asks for more.
+    pub limits: Option<Limits>,
 }
 
 /// A step that has been played.
@@ -53,9 +62,18 @@ pub struct Played {
     pub again: u32,
     /// What came of it.
     pub outcome: Outcome,
-    /// Objectives that were not met, and why; what the harness could not do.
+    /// Objectives that were not met, and why; what the harness could not do; what the window was short of.
     pub because: Vec<String>,
-    /// By metric: p99 of the run, of those that have one.
+    /// The harness itself changed the outcome.
+    #[serde(default)]
+    pub bottleneck: bool,
+    /// Seconds of the window.
+    #[serde(default)]
+    pub window_s: f64,
+    /// Seconds that the whole step took.
+    #[serde(default)]
+    pub took_s: f64,
+    /// By metric, microseconds; a metric without samples, or whose percentile never arrived, is absent.
     #[serde(default)]
     pub latency_us_p99: BTreeMap<String, u64>,
     /// The run directory, in that of the sizing.
@@ -77,34 +95,9 @@ pub enum SizingError {
     /// A run could not be made.
     #[error("play a step")]
     Run(#[source] RunError),
-    /// A finished step could not be kept.
-    #[error("write `{path}`", path = .path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// What is there is no list of steps.
-    #[error("read line {line} of `{path}` as a finished step: take it out, or begin anew in another directory", path = .path.display())]
-    Kept {
-        /// The file.
-        path: PathBuf,
-        /// From 1.
-        line: usize,
-        /// What is wrong with it.
-        source: serde_json::Error,
-    },
-    /// The directory is another sizing's.
-    #[error(
-        "go on with the steps kept beside `{path}`: they are of another profile, goal or resolution; give the same ones, or \
-         begin anew in another directory",
-        path = .path.display()
-    )]
-    AnotherPlan {
-        /// The file that says of which.
-        path: PathBuf,
-    },
+    /// Finished steps could not be kept, or those that are there are of something else.
+    #[error(transparent)]
+    Kept(#[from] KeptError),
     /// A person ended it.
     #[error("interrupted; finished steps are kept")]
     Interrupted,
@@ -117,129 +110,338 @@ pub trait SizingObserver: RunObserver {
 
     /// It is over.
     fn played(&mut self, played: &Played);
+
+    /// A proof begins, or is taken from those that are kept.
+    fn proof(&mut self, _proof: &Proof, _again: u32) {}
+
+    /// It is over.
+    fn proven(&mut self, _proven: &Proven) {}
 }
 
 impl Sizing {
-    /// Searches every resource on every number of pods. Steps that are kept in `out` are not played again.
+    /// Searches every resource on every number of pods. Steps that are kept in `out` are not played again. A deployment is
+    /// scaled before the first step of each number that is played, and back at the end, whatever the end is.
     ///
     /// # Errors
     ///
     /// The first step that cannot be played, or kept.
     pub fn play(&self, observer: &mut dyn SizingObserver) -> Result<Evidence, SizingError> {
-        self.same_plan()?;
-        let mut kept = Kept::open(&self.out.join(STEPS))?;
-        let mut evidence = Evidence::default();
-        for &pods in &self.pods {
-            let mut seats = None;
-            for &resource in &self.resources {
-                let found = self.search(resource, pods, seats, &mut kept, &mut evidence.steps, observer)?;
-                if resource == Resource::Connections {
-                    seats = found.carried();
+        let mut stage = Stage {
+            sizing: self,
+            kept: Kept::open(&self.out, &self.plan())?,
+            scaler: None,
+            scaled_to: None,
+            evidence: Evidence::default(),
+        };
+        let played = stage.play(observer);
+        let taken_back = match &mut stage.scaler {
+            Some(scaler) => scaler.take_back(observer).map_err(run_error),
+            None => Ok(()),
+        };
+        played.and(taken_back).map(|()| stage.evidence)
+    }
+
+    /// Plays a load on pods of which some die. What agrees with what is `expected` is believed at once, anything else is
+    /// played again. A proof that this machine cannot hold says so instead.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be kept, or a person ended it.
+    pub fn prove(
+        &self,
+        proof: &Proof,
+        expected: Option<Outcome>,
+        observer: &mut dyn SizingObserver,
+    ) -> Result<Vec<Proven>, SizingError> {
+        let mut kept: Kept<Proven> = Kept::read(self.out.join(PROOFS))?;
+        let mut all: Vec<Proven> = Vec::new();
+        for again in 0..2 {
+            observer.proof(proof, again);
+            let same =
+                |proven: &Proven| (proven.pods, proven.lose, proven.again) == (proof.pods, proof.lose, again);
+            let proven = match kept.find(same) {
+                Some(proven) => proven.clone(),
+                None => {
+                    let proven = self.run_proof(proof, again, observer)?;
+                    if proven.run.is_some() {
+                        kept.keep(proven.clone())?;
+                    }
+                    proven
                 }
-                evidence.found.entry(resource).or_default().push((pods, found));
+            };
+            observer.proven(&proven);
+            let enough = proven.run.is_none() || expected.is_none_or(|expected| proven.outcome == expected);
+            all.push(proven);
+            if enough {
+                break;
             }
         }
-        Ok(evidence)
+        Ok(all)
     }
 
     /// Steps of another profile, or on other terms, say nothing about this one.
-    fn same_plan(&self) -> Result<(), SizingError> {
-        let path = self.out.join(PLAN);
-        let Terms { window, ramp } = self.terms;
-        let plan = format!(
-            "# goal {:?}, resolution {}, window {window:?}, ramp {ramp}/s\n{}",
+    fn plan(&self) -> String {
+        let Terms { window, window_most, resolution, ramp } = self.terms;
+        format!(
+            "# goal {:?}, resolution {resolution}, window {window:?} to {window_most:?}, ramp {ramp}/s\n{}",
             self.goal,
-            self.resolution,
             self.profile.to_toml()
-        );
-        match fs::read_to_string(&path) {
-            Ok(there) if there == plan => Ok(()),
-            Ok(_) => Err(SizingError::AnotherPlan { path }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::write(&path, plan).map_err(|source| SizingError::Write { path, source })
+        )
+    }
+
+    /// From a quarter of what as many pods would have to carry of the goal, up to twice the goal: what one number of
+    /// pods carries beyond that is nobody's question. Where `[limits]` are enforced, not above those.
+    fn bounds(&self, resource: Resource) -> (f64, f64) {
+        let demand = self.goal.demand(resource).max(1.0);
+        let least = match resource {
+            Resource::Connections => f64::from(self.profile.population.tenants * 2),
+            Resource::SyncPages | Resource::Handshakes | Resource::Deliveries => (demand / 1_000.0).max(1.0),
+        };
+        (least, (demand * 2.0).min(self.ceiling(resource)).max(least))
+    }
+
+    /// No more connects a second than a step may ask for.
+    fn within_limits(&self, handshakes: Option<f64>) -> Option<f64> {
+        handshakes.map(|carried| carried.min(self.ceiling(Resource::Handshakes)))
+    }
+
+    /// The most that a step may ask for.
+    fn ceiling(&self, resource: Resource) -> f64 {
+        let Some(limits) = &self.limits else { return f64::INFINITY };
+        match resource {
+            Resource::Connections => f64::from(limits.clients),
+            Resource::SyncPages => limits.sync_requests.0,
+            Resource::Handshakes => limits.connects.0,
+            Resource::Deliveries => {
+                let load = Load::of(&self.profile);
+                let each = if load.publishes > 0.0 { load.deliveries / load.publishes } else { 1.0 };
+                limits.deliveries.0.min(limits.publishes.0 * each)
             }
-            Err(source) => Err(SizingError::Write { path, source }),
         }
     }
 
-    fn search(
+    fn run(&self, profile: Profile, observer: &mut dyn SizingObserver) -> Result<RunOutcome, SizingError> {
+        let options = RunOptions {
+            out: self.out.clone(),
+            shared: self.shared,
+            cleanup: false,
+            // No step has commands of its own; what scales a deployment has a journal that this process holds.
+            hooks: HookOptions::default(),
+            exe: self.exe.clone(),
+            profile_toml: profile.to_toml(),
+        };
+        let outcome =
+            coordinator::run(Arc::new(profile), &options, &mut Quiet(observer)).map_err(run_error)?;
+        if outcome.interrupted { Err(SizingError::Interrupted) } else { Ok(outcome) }
+    }
+
+    fn run_proof(
         &self,
+        proof: &Proof,
+        again: u32,
+        observer: &mut dyn SizingObserver,
+    ) -> Result<Proven, SizingError> {
+        let profile = proof.profile(&self.profile, &self.goal, &self.terms);
+        let Proof { pods, lose, .. } = *proof;
+        let clients = u64::from(profile.population.clients);
+        let outcome = match self.run(profile, observer) {
+            Ok(outcome) => outcome,
+            Err(SizingError::Run(RunError::Preflight(error))) => {
+                return Ok(Proven {
+                    pods,
+                    lose,
+                    again,
+                    outcome: Outcome::Inconclusive,
+                    because: vec![format!("not played: failed to {error}")],
+                    bottleneck: false,
+                    clients,
+                    live_at_end: 0,
+                    recovered: 0,
+                    recovery_us_p99: None,
+                    recovery_us_max: None,
+                    run: None,
+                });
+            }
+            Err(error) => return Err(error),
+        };
+        let summary = &outcome.summary;
+        let recovery = summary.latency_us.get(&Metric::Recovery).copied().unwrap_or_default();
+        Ok(Proven {
+            pods,
+            lose,
+            again,
+            outcome: summary.verdict,
+            because: because(summary),
+            bottleneck: summary.harness.bottleneck,
+            clients,
+            live_at_end: summary.clients.live_at_end,
+            recovered: recovery.count,
+            recovery_us_p99: recovery.p99,
+            recovery_us_max: recovery.max,
+            run: Some(name_of(&outcome)),
+        })
+    }
+}
+
+/// A sizing on its way.
+struct Stage<'a> {
+    sizing: &'a Sizing,
+    kept: Kept<Played>,
+    /// `None`: the embedded target, or nothing was scaled yet.
+    scaler: Option<Scaler>,
+    scaled_to: Option<u32>,
+    evidence: Evidence,
+}
+
+impl Stage<'_> {
+    fn play(&mut self, observer: &mut dyn SizingObserver) -> Result<(), SizingError> {
+        for &pods in &self.sizing.pods {
+            // Where limits are enforced, there is no room for more clients than they allow.
+            let limit = self.sizing.limits.as_ref().map(|limits| f64::from(limits.clients));
+            let mut known = Known { seats: limit, handshakes: self.expected_handshakes(pods) };
+            let mut pages = None;
+            for &resource in &self.sizing.resources {
+                let found = self.search(resource, pods, known, pages, observer)?;
+                match resource {
+                    Resource::Connections => {
+                        let seats = found.carried().into_iter().chain(limit);
+                        known.seats = seats.min_by(f64::total_cmp);
+                    }
+                    Resource::SyncPages => pages = found.limit().and(found.carried()),
+                    Resource::Handshakes => known.handshakes = self.sizing.within_limits(found.carried()),
+                    Resource::Deliveries => {}
+                }
+                self.evidence.found.entry(resource).or_default().push((pods, found));
+            }
+        }
+        Ok(())
+    }
+
+    /// Of as many pods as there are now, by what fewer carried.
+    fn expected_handshakes(&self, pods: u32) -> Option<f64> {
+        let &(fewer, found) = self.evidence.found.get(&Resource::Handshakes)?.last()?;
+        let expected = found.carried().map(|carried| carried * f64::from(pods) / f64::from(fewer));
+        self.sizing.within_limits(expected)
+    }
+
+    /// `pages`: sync pages a second that these pods carry, where that is known.
+    fn search(
+        &mut self,
         resource: Resource,
         pods: u32,
-        seats: Option<f64>,
-        kept: &mut Kept,
-        steps: &mut Vec<Played>,
+        known: Known,
+        pages: Option<f64>,
         observer: &mut dyn SizingObserver,
     ) -> Result<Found, SizingError> {
-        let mut search = self.begin(resource, pods);
+        let (least, most) = self.sizing.bounds(resource);
+        // Every handshake has a page before it: above what the pods carry of those, it is not handshakes that fail.
+        let pages = pages.filter(|&pages| resource == Resource::Handshakes && pages < most);
+        let most = pages.map_or(most, |pages| pages.max(least));
+        let mut search = self.begin(resource, pods, least, most);
         let mut before = None;
         while let Some(load) = search.next() {
             let step = Step { resource, pods, load };
             let again = u32::from(before == Some(load));
             before = Some(load);
             observer.step(&step, again);
-            let played = match kept.find(&step, again) {
-                Some(played) => played,
+            let same = |played: &Played| {
+                (played.resource, played.pods, played.again) == (resource, pods, again)
+                    && (played.load - load).abs() <= load * 1e-9
+            };
+            let played = match self.kept.find(same) {
+                Some(played) => played.clone(),
                 None => {
-                    let played = self.run(&step, again, seats, observer)?;
-                    kept.keep(&played)?;
+                    let played = self.run(&step, again, known, observer)?;
+                    self.kept.keep(played.clone())?;
                     played
                 }
             };
             observer.played(&played);
             search.tell(played.outcome);
-            steps.push(played);
+            self.evidence.steps.push(played);
         }
-        Ok(search.found().expect("a search without a next load is over"))
+        Ok(match search.found().expect("a search without a next load is over") {
+            Found::AtLeast { carried, unjudged: None } if pages.is_some() => Found::Behind { carried },
+            found => found,
+        })
     }
 
-    /// From a quarter of what as many pods would have to carry of the goal, up to twice the goal: what one number of
-    /// pods carries beyond that is nobody's question.
-    fn begin(&self, resource: Resource, pods: u32) -> Search {
-        let demand = self.goal.demand(resource).max(1.0);
-        let most_pods = f64::from(self.pods.last().copied().unwrap_or(pods).max(pods));
-        let least = match resource {
-            Resource::Connections => f64::from(self.profile.population.tenants * 2),
-            Resource::Handshakes | Resource::Deliveries => (demand / 1_000.0).max(1.0),
-        };
-        let begin = demand * f64::from(pods) / most_pods / 2.0;
-        Search::new(least, begin, (demand * 2.0).max(least), self.resolution)
+    /// Near what the pods before would carry if there were as many of them; without those, from a quarter of the goal's share.
+    fn begin(&self, resource: Resource, pods: u32, least: f64, most: f64) -> Search {
+        let Sizing { goal, terms, pods: all, .. } = self.sizing;
+        let found = self.evidence.found.get(&resource).into_iter().flatten();
+        let expected =
+            |&(fewer, found): &(u32, Found)| Some(found.hint()? * f64::from(pods) / f64::from(fewer));
+        if let Some(expected) = found.rev().find_map(expected) {
+            return Search::near(least, expected, most, terms.resolution);
+        }
+        let most_pods = f64::from(all.last().copied().unwrap_or(pods).max(pods));
+        let begin = goal.demand(resource).max(1.0) * f64::from(pods) / most_pods / 2.0;
+        Search::new(least, begin, most, terms.resolution)
     }
 
     fn run(
-        &self,
+        &mut self,
         step: &Step,
         again: u32,
-        seats: Option<f64>,
+        known: Known,
         observer: &mut dyn SizingObserver,
     ) -> Result<Played, SizingError> {
-        let profile = step.profile(&self.profile, &self.terms, seats);
-        let options = RunOptions {
-            out: self.out.clone(),
-            shared: false,
-            cleanup: false,
-            hooks: HookOptions::default(),
-            exe: self.exe.clone(),
-            profile_toml: profile.to_toml(),
-        };
-        let outcome = coordinator::run(Arc::new(profile), &options, &mut Quiet(observer)).map_err(
-            |error| match error {
-                RunError::Interrupted => SizingError::Interrupted,
-                error => SizingError::Run(error),
-            },
-        )?;
-        if outcome.interrupted {
-            return Err(SizingError::Interrupted);
+        self.scale(step.pods, observer)?;
+        let sizing = self.sizing;
+        let (profile, window) = step.profile(&sizing.profile, &sizing.terms, known);
+        let outcome = sizing.run(profile.clone(), observer)?;
+        let summary = &outcome.summary;
+        let (mut judged, mut because) = (summary.verdict, because(summary));
+        if judged == Outcome::Passed
+            && let Some(short) = window.short_of(&profile, summary)
+        {
+            judged = Outcome::Inconclusive;
+            because.push(short);
         }
-        let run = outcome.directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let p99 = |(metric, latency): (&Metric, &Latency)| Some((metric.name().to_owned(), latency.p99?));
         let Step { resource, pods, load } = *step;
-        let because = because(&outcome.summary);
-        let p99 = outcome.summary.latency_us.iter();
-        let latency_us_p99 =
-            p99.filter_map(|(metric, latency)| Some((metric.name().to_owned(), latency.p99?))).collect();
-        let outcome = outcome.summary.verdict;
-        Ok(Played { resource, pods, load, again, outcome, because, latency_us_p99, run })
+        Ok(Played {
+            resource,
+            pods,
+            load,
+            again,
+            outcome: judged,
+            because,
+            bottleneck: summary.harness.bottleneck,
+            window_s: window.length.as_secs_f64(),
+            took_s: summary.duration_s,
+            latency_us_p99: summary.latency_us.iter().filter_map(p99).collect(),
+            run: name_of(&outcome),
+        })
     }
+
+    /// A deployment has this many pods from now on.
+    fn scale(&mut self, pods: u32, observer: &mut dyn SizingObserver) -> Result<(), SizingError> {
+        let Sizing { profile, hooks, .. } = self.sizing;
+        if profile.target.url.is_none() || self.scaled_to == Some(pods) {
+            return Ok(());
+        }
+        if self.scaler.is_none() {
+            self.scaler = Some(Scaler::begin(profile, hooks, observer).map_err(run_error)?);
+        }
+        if let Some(scaler) = &mut self.scaler {
+            scaler.scale(pods, observer).map_err(run_error)?;
+        }
+        self.scaled_to = Some(pods);
+        Ok(())
+    }
+}
+
+fn run_error(error: RunError) -> SizingError {
+    match error {
+        RunError::Interrupted => SizingError::Interrupted,
+        error => SizingError::Run(error),
+    }
+}
+
+fn name_of(outcome: &RunOutcome) -> String {
+    outcome.directory.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Objectives that were not met, and what the harness says of itself.
@@ -263,49 +465,5 @@ impl RunObserver for Quiet<'_> {
     fn note(&mut self, _line: &str) {}
 }
 
-/// What the steps in a directory are steps of.
-const PLAN: &str = "plan.toml";
-
-/// One line of JSON a finished step, in the directory of the sizing.
-const STEPS: &str = "steps.jsonl";
-
-/// Steps of an earlier sizing in the same directory.
-struct Kept {
-    path: PathBuf,
-    steps: Vec<Played>,
-}
-
-impl Kept {
-    fn open(path: &Path) -> Result<Self, SizingError> {
-        let text = match fs::read_to_string(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(SizingError::Write { path: path.to_owned(), source: error });
-            }
-            text => text.unwrap_or_default(),
-        };
-        let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
-        let steps = lines.map(|(line, text)| {
-            serde_json::from_str(text).map_err(|source| SizingError::Kept {
-                path: path.to_owned(),
-                line,
-                source,
-            })
-        });
-        Ok(Self { path: path.to_owned(), steps: steps.collect::<Result<_, _>>()? })
-    }
-
-    fn find(&self, step: &Step, again: u32) -> Option<Played> {
-        let same = |played: &&Played| {
-            (played.resource, played.pods, played.again) == (step.resource, step.pods, again)
-                && (played.load - step.load).abs() <= step.load * 1e-9
-        };
-        self.steps.iter().find(same).cloned()
-    }
-
-    fn keep(&mut self, played: &Played) -> Result<(), SizingError> {
-        let failed = |source| SizingError::Write { path: self.path.clone(), source };
-        let line = serde_json::to_string(played).map_err(|error| failed(error.into()))?;
-        let mut file = OpenOptions::new().create(true).append(true).open(&self.path).map_err(failed)?;
-        file.write_all(format!("{line}\n").as_bytes()).map_err(failed)
-    }
-}
+/// One line of JSON a finished proof, beside the steps.
+const PROOFS: &str = "proofs.jsonl";

@@ -25,6 +25,12 @@ pub enum Found {
         /// The load that could not be judged; `None`: the search was not to go higher.
         unjudged: Option<f64>,
     },
+    /// No load failed up to what the pods carry of another resource, of which this one needs as much: that one is the
+    /// limit.
+    Behind {
+        /// Passed.
+        carried: f64,
+    },
     /// Even the least load failed twice.
     LessThan {
         /// It.
@@ -41,13 +47,32 @@ impl Found {
     /// The highest load that passed.
     pub fn carried(self) -> Option<f64> {
         match self {
-            Self::Between { carried, .. } | Self::AtLeast { carried, .. } => Some(carried),
+            Self::Between { carried, .. } | Self::AtLeast { carried, .. } | Self::Behind { carried } => {
+                Some(carried)
+            }
             Self::LessThan { .. } | Self::Nothing { .. } => None,
         }
     }
 
-    /// The generator was the limit, not the target.
-    pub fn is_generators(self) -> bool {
+    /// Where the limit is, as far as it is known: in the middle between the highest load that passed and the lowest that
+    /// failed twice, which are no further apart than the resolution.
+    pub fn limit(self) -> Option<f64> {
+        match self {
+            Self::Between { carried, failed } => Some(f64::midpoint(carried, failed)),
+            _ => None,
+        }
+    }
+
+    /// Where a limit may be looked for on more pods: where it is, or where nobody could tell any more.
+    pub fn hint(self) -> Option<f64> {
+        match self {
+            Self::AtLeast { carried, unjudged: Some(unjudged) } => Some(f64::midpoint(carried, unjudged)),
+            found => found.limit(),
+        }
+    }
+
+    /// It ended at a load that could not be judged.
+    pub fn is_unjudged(self) -> bool {
         matches!(self, Self::AtLeast { unjudged: Some(_), .. } | Self::Nothing { .. })
     }
 }
@@ -58,6 +83,8 @@ pub struct Search {
     least: f64,
     most: f64,
     resolution: f64,
+    /// The factor of the next step while only one side of the limit is known.
+    growth: f64,
     passed: Option<f64>,
     failed: Option<f64>,
     unjudged: Option<f64>,
@@ -71,7 +98,24 @@ impl Search {
     /// (0.05: 5 %) above what passed.
     pub fn new(least: f64, begin: f64, most: f64, resolution: f64) -> Self {
         let next = Some(begin.clamp(least, most));
-        Self { least, most, resolution, passed: None, failed: None, unjudged: None, next, before: None }
+        Self {
+            least,
+            most,
+            resolution,
+            growth: DOUBLE,
+            passed: None,
+            failed: None,
+            unjudged: None,
+            next,
+            before: None,
+        }
+    }
+
+    /// The same with a limit that is expected where it is: what passes and what fails is looked for just below and just
+    /// above it, and further away in growing steps.
+    pub fn near(least: f64, expected: f64, most: f64, resolution: f64) -> Self {
+        let growth = 1.0 + resolution;
+        Self { growth, ..Self::new(least, expected / growth.sqrt(), most, resolution) }
     }
 
     /// The load to play next; `None`: it is over.
@@ -101,6 +145,7 @@ impl Search {
             Outcome::Inconclusive => self.unjudged = Some(load),
         }
         self.next = self.choose();
+        self.growth = (self.growth * self.growth).min(DOUBLE);
     }
 
     /// What it has come to; `None`: it is not over.
@@ -123,15 +168,18 @@ impl Search {
 
     fn choose(&self) -> Option<f64> {
         match (self.passed, self.ceiling()) {
-            (Some(passed), None) => (passed < self.most).then(|| (passed * 2.0).min(self.most)),
+            (Some(passed), None) => (passed < self.most).then(|| (passed * self.growth).min(self.most)),
             (Some(passed), Some(ceiling)) => {
                 (ceiling > passed * (1.0 + self.resolution)).then(|| f64::midpoint(passed, ceiling))
             }
-            (None, Some(ceiling)) => (ceiling > self.least).then(|| (ceiling / 2.0).max(self.least)),
+            (None, Some(ceiling)) => (ceiling > self.least).then(|| (ceiling / self.growth).max(self.least)),
             (None, None) => Some(self.least),
         }
     }
 }
+
+/// The largest step while only one side of the limit is known.
+const DOUBLE: f64 = 2.0;
 
 #[cfg(test)]
 mod tests {
@@ -164,6 +212,15 @@ mod tests {
         }
         assert_eq!(played, [10.0, 20.0, 40.0, 40.0, 30.0, 35.0, 35.0]);
         assert_eq!(search.found(), Some(Found::Between { carried: 30.0, failed: 35.0 }));
+    }
+
+    #[test]
+    fn a_limit_that_is_where_it_was_expected_takes_three_steps() {
+        let (found, steps) = play(Search::near(1.0, 100.0, 1e6, 0.05), 100.0, 1e9);
+        let Found::Between { carried, failed } = found else { panic!("{found:?}") };
+        assert!(carried < 100.0 && 100.0 < failed && failed <= carried * 1.05 * (1.0 + 1e-9), "{found:?}");
+        assert_eq!(steps, 3);
+        assert!((found.limit().expect("between") - 100.0).abs() < 2.5);
     }
 
     #[test]
@@ -200,6 +257,21 @@ mod tests {
             prop_assert!(carried <= capacity && capacity < failed);
             prop_assert!(failed <= carried * (1.0 + resolution));
             prop_assert!(steps < 64, "{steps}");
+            let middle = found.limit().expect("between");
+            prop_assert!((middle / capacity - 1.0).abs() <= resolution, "{middle} for {capacity}");
+        }
+
+        #[test]
+        fn a_limit_that_is_not_where_it_was_expected_is_found_all_the_same(
+            capacity in 10.0..1e6_f64,
+            expected in 10.0..1e6_f64,
+            resolution in 0.01..0.3_f64,
+        ) {
+            let (found, steps) = play(Search::near(10.0, expected, 1e7, resolution), capacity, f64::INFINITY);
+            let Found::Between { carried, failed } = found else { panic!("{found:?}") };
+            prop_assert!(carried <= capacity && capacity < failed);
+            prop_assert!(failed <= carried * (1.0 + resolution) * (1.0 + 1e-9));
+            prop_assert!(steps < 80, "{steps}");
         }
     }
 }

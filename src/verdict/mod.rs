@@ -145,6 +145,13 @@ impl Bench<'_> {
         if read::traffic_planned(self.profile) || self.profile.traffic.mode == TrafficMode::Observe {
             self.unless_passed(Self::judge_what_was_owed);
         }
+        if self.collected.sync_load.intended > 0 {
+            for (name, reading) in read::sync_load(self.collected) {
+                self.unless_passed(|bench| {
+                    bench.hold(name, &limit::at_least(0.99, LimitUnit::Share), &reading);
+                });
+            }
+        }
         self.judge_the_hooks();
         self.judge_the_end();
     }

@@ -97,6 +97,22 @@ pub(super) fn offered(collected: &Collected) -> Reading {
     )
 }
 
+/// Shares of the planned sync requests that the harness was able to offer, and that were answered with a page.
+pub(super) fn sync_load(collected: &Collected) -> [(&'static str, Reading); 2] {
+    let load = &collected.sync_load;
+    let held_back = load.unsent_by_harness;
+    let why = || format!("the harness itself held back {held_back} of {} sync requests", load.intended);
+    let could = load.intended.saturating_sub(held_back);
+    let offered = Reading::sure(ratio(could, load.intended)).or_higher(1.0, why());
+    let answered = Reading::sure(ratio(load.answered, load.intended));
+    let answered = match held_back {
+        0 => answered,
+        _ if could == 0 => answered.or_higher(1.0, why()),
+        _ => answered.or_higher(ratio(load.answered, could), why()),
+    };
+    [("sync_load.offered", offered), ("sync_load.answered", answered)]
+}
+
 fn live(profile: &Profile, collected: &Collected, unit: LimitUnit) -> Result<Reading, Absent> {
     let holds: Vec<(&str, u64, u64, u64)> = collected
         .holds

@@ -64,6 +64,11 @@ impl Running {
         rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("it runs");
     }
 
+    /// Its directory.
+    pub(crate) fn place(&self) -> &Path {
+        self.place.path()
+    }
+
     /// What it has served.
     pub(crate) fn access_log(&self) -> String {
         fs::read_to_string(self.place.path().join("access.log")).unwrap_or_default()
@@ -323,6 +328,60 @@ impl Balancer for OnePort {
                  proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade; }} }}"
             );
         }
+        nginx(place, "", &http)
+    }
+}
+
+/// So many of the pods as a command says: they share the balancer's address, and each of them has one more of its own, as
+/// long as it is there.
+pub(crate) struct Scaled(Vec<String>);
+
+impl Scaled {
+    pub(crate) fn new(pods: &Pods) -> Self {
+        Self(pods.addresses.clone())
+    }
+
+    /// The address of the pod with this index, while it is there.
+    pub(crate) fn address(pod: usize) -> String {
+        OnePort::address(pod)
+    }
+
+    /// Writes the part of nginx's configuration that says which pods there are.
+    fn write(&self, pods: usize, port: u16, file: &Path) {
+        let there = &self.0[..pods];
+        let mut text = String::from("upstream pods {\n  least_conn;\n");
+        for pod in there {
+            let _ = writeln!(text, "  server {pod};");
+        }
+        text.push_str("}\n");
+        for (index, pod) in there.iter().enumerate() {
+            let address = Self::address(index);
+            let _ = writeln!(
+                text,
+                "server {{ listen {address}:{port}; location / {{ proxy_pass http://{pod}; }} }}"
+            );
+        }
+        fs::write(file, text).expect("written");
+    }
+}
+
+impl Balancer for Scaled {
+    /// All of them are there to begin with; `scale N` in its directory makes it N.
+    fn command(&self, port: u16, place: &Path) -> Command {
+        for pods in 1..=self.0.len() {
+            self.write(pods, port, &place.join(format!("pods-{pods}.conf")));
+        }
+        self.write(self.0.len(), port, &place.join("pods.conf"));
+        let directory = place.display();
+        let script = format!(
+            "#!/bin/sh\nset -e\ncd {directory}\necho \"$@\" >> scaled\ncp pods-$1.conf pods.conf\nkill -HUP $(cat pid)\n"
+        );
+        fs::write(place.join("scale"), script).expect("written");
+        let http = format!(
+            "  map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}\n  include {directory}/pods.conf;\n  \
+             server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://pods; proxy_http_version 1.1; \
+             proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade; }} }}\n"
+        );
         nginx(place, "", &http)
     }
 }

@@ -19,6 +19,7 @@ mod probe;
 mod probe_interrupted;
 mod rooms;
 mod runs;
+mod scale;
 mod served;
 mod sticky;
 

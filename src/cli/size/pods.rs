@@ -9,24 +9,30 @@ use thiserror::Error;
 use super::{SizeError, directory, duration, exe, write};
 use crate::cli::changes::Changes;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::output;
 use crate::cli::progress::Progress;
 use crate::cli::run::Format;
-use crate::profile::quantity::{Share, Written as _};
+use crate::cli::{output, rails};
+use crate::profile::quantity::{Rate, Share, Written as _};
 use crate::report::chart;
-use crate::report::run::{ProgressView, RunObserver};
+use crate::report::run::{HookOptions, ProgressView, RunError, RunObserver};
 use crate::report::sizing::Report;
 use crate::seed::Seed;
+use crate::sizing::answer::Test;
+use crate::sizing::kept::KeptError;
 use crate::sizing::pods::{Played, Sizing, SizingError, SizingObserver};
+use crate::sizing::proof::{Proof, Proven};
 use crate::sizing::step::{Step, Terms};
 use crate::sizing::{Answer, Goal, Model, Resource};
+use crate::worker::coordinator;
 
 /// How many pods a load needs, and how many so that some may die.
 ///
-/// Searches, for each number of pods, what they carry of each resource (open streams, upgrades a second, deliveries a
-/// second): the load is doubled until an objective is missed, then the interval is halved to the resolution. Every step is
-/// a whole run with a run directory of its own; one that failed is played again before it is believed. PROFILE gives the
-/// load, its objectives, and the embedded target whose pods are counted.
+/// Searches, for each number of pods, what they carry of each resource (open streams, sync pages a second, upgrades a
+/// second, deliveries a second): the load is doubled until an objective is missed, then the interval is halved to the
+/// resolution; further numbers of pods begin near what the ones before carried. Every step is a whole run with a run
+/// directory of its own; one that failed is played again before it is believed. Then the answer is proved: the whole load on
+/// so many pods, some of which die in mid-hold, must pass, and on one pod fewer it must not. PROFILE gives the load, its
+/// objectives, and the embedded target whose pods are counted, or a deployment with a command in [sizing] that scales it.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(in crate::cli) struct PodsArgs {
@@ -52,9 +58,28 @@ pub(in crate::cli) struct PodsArgs {
     /// How closely each limit is found
     #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = share)]
     resolution: f64,
-    /// How long each step holds its load
+    /// How long each step holds its load, at the least; longer where an objective asks for it (ten samples beyond its
+    /// percentile; time for a queue to grow to its limit, which is limit / resolution)
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     window: Duration,
+    /// And at the most; a step that would take longer cannot pass, and is inconclusive
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    window_most: Duration,
+    /// Upgrades a second at which clients come when handshakes are not what is searched for (default: the profile's ramp)
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    ramp: Option<Rate>,
+    /// Leave out the proof
+    #[arg(long)]
+    no_proof: bool,
+    /// Run the commands of [sizing], which scale a deployment, and what takes them back
+    #[arg(long)]
+    allow_exec: bool,
+    /// Confirm that this exact host, which is not this machine, may be loaded
+    #[arg(long, value_name = "HOST")]
+    confirm_target: Option<String>,
+    /// Load a deployment although other people are connected to it
+    #[arg(long)]
+    shared: bool,
     /// Directory that the sizing's own directory is made in
     #[arg(long, value_name = "DIR", default_value = "reports")]
     out: PathBuf,
@@ -72,21 +97,31 @@ Examples:
       How many pods carry 5,000 clients of the profile, and how many so that one may die.
   wavesoak size pods mine.toml --pods 1,2,3 --window 20s --resolution 3%
       Closer, and for three numbers of pods: nothing is said about others then.
+  wavesoak size pods staging.toml --pods 2,3,4 --for 2000 --allow-exec --confirm-target chat.example.com
+      A deployment: [sizing] in the file says how it is scaled (and scaled back), [limits] how far.
 
 Exit codes:
     0  an answer
     1  wavesoak itself broke
     2  wrong usage or profile, or a directory that is another sizing's; no client was started
-    4  no answer: the generator was the limit, or the load takes more pods than were played
+    3  the proof missed an objective twice: the pods that the steps say are enough are not
+    4  no answer: the generator was the limit, the load takes more pods than were played, or the proof could not be judged
+       (or one pod fewer passed it)
   130  interrupted; finished steps are kept for --resume";
 
 /// Completes "failed to …".
 #[derive(Debug, Error)]
 enum PodsError {
     #[error(
-        "size the deployment at {0}: its pods cannot be counted up and down from here; leave out target.url"
+        "size the deployment at {0}: nothing says how to give it another number of pods; write [sizing] with scale = \
+         [\"kubectl\", \"scale\", …, \"--replicas={{pods}}\"] and undo in the profile file, or leave out target.url for the \
+         embedded target"
     )]
     Deployment(String),
+    #[error(
+        "scale the deployment with the commands of [sizing]: nobody said that they may be run; say --allow-exec"
+    )]
+    NotAllowed,
 }
 
 /// Plays what is asked for and prints the answer.
@@ -96,12 +131,7 @@ pub(super) fn run(args: &PodsArgs) -> Result<Exit, Failure> {
     let mut steps = Steps { progress: Progress::new() };
     let evidence = sizing.play(&mut steps);
     steps.progress.finish();
-    let evidence = evidence.map_err(|error| match error {
-        SizingError::Interrupted => Failure::interrupted(),
-        error @ (SizingError::AnotherPlan { .. } | SizingError::Kept { .. }) => Failure::usage(error),
-        SizingError::Run(crate::report::run::RunError::Preflight(source)) => Failure::usage(source),
-        error => Failure::internal(error),
-    })?;
+    let evidence = evidence.map_err(failure)?;
     let seed = Seed(sizing.profile.seed);
     let models: Vec<Model> = (0..)
         .zip(&evidence.found)
@@ -110,7 +140,10 @@ pub(super) fn run(args: &PodsArgs) -> Result<Exit, Failure> {
         })
         .collect();
     let answer = Answer::new(&sizing.goal, &models, args.lose, args.recover_within);
-    let report = Report::new(&sizing, &evidence, &models, &answer, args.lose, args.recover_within);
+    let proofs = prove(args, &sizing, &models, &answer, &mut steps);
+    steps.progress.finish();
+    let proofs = proofs.map_err(failure)?;
+    let report = Report::new(&sizing, &evidence, &models, &answer, args.lose, args.recover_within, &proofs);
     let json = report.json().map_err(|error| Failure::internal(SizeError::Json(error)))?;
     write(&sizing.out.join("answer.json"), &json)?;
     let charts = chart::pods::charts(&report.resources, &report.steps).map_err(Failure::internal)?;
@@ -124,27 +157,86 @@ pub(super) fn run(args: &PodsArgs) -> Result<Exit, Failure> {
     }
     let whole = sizing.resources.len() == Resource::ALL.len();
     let answered = answer.load.is_some() && (answer.resilient.is_some() || !whole);
-    Ok(if answered { Exit::Passed } else { Exit::Inconclusive })
+    Ok(match () {
+        () if report.is_refuted() => Exit::Failed,
+        () if report.is_unproven() || !answered => Exit::Inconclusive,
+        () => Exit::Passed,
+    })
+}
+
+/// The answer, played; nothing where it is not known, not wanted, or would have to kill pods that are not ours.
+fn prove(
+    args: &PodsArgs,
+    sizing: &Sizing,
+    models: &[Model],
+    answer: &Answer,
+    steps: &mut Steps,
+) -> Result<Vec<(Test, Vec<Proven>)>, SizingError> {
+    if args.no_proof || sizing.profile.target.url.is_some() {
+        return Ok(Vec::new());
+    }
+    let resolution = sizing.terms.resolution;
+    let tests = answer.tests(&sizing.goal, models, args.lose, args.recover_within, resolution);
+    let mut proofs = Vec::new();
+    for test in tests {
+        proofs.push((test, sizing.prove(&test.proof, test.expected, steps)?));
+    }
+    Ok(proofs)
+}
+
+fn failure(error: SizingError) -> Failure {
+    match error {
+        SizingError::Interrupted => Failure::interrupted(),
+        SizingError::Kept(error @ (KeptError::AnotherPlan { .. } | KeptError::NoStep { .. })) => {
+            Failure::usage(error)
+        }
+        SizingError::Run(RunError::Preflight(source)) => Failure::usage(source),
+        error => Failure::internal(error),
+    }
 }
 
 fn sizing(args: &PodsArgs) -> Result<Sizing, Failure> {
-    let profile = args.changes.load(&args.profile)?;
+    let mut profile = args.changes.load(&args.profile)?;
+    let cleared = rails::check(&mut profile, args.confirm_target.as_deref()).map_err(Failure::usage)?;
+    for note in &cleared.notes {
+        output::warning(note);
+    }
+    let limits = (!rails::stays_on_this_machine(&profile)).then(|| profile.limits.clone());
     if let Some(url) = &profile.target.url {
-        return Err(Failure::usage(PodsError::Deployment(url.clone())));
+        if profile.sizing.scale.is_empty() {
+            return Err(Failure::usage(PodsError::Deployment(url.clone())));
+        }
+        if !args.allow_exec {
+            return Err(Failure::usage(PodsError::NotAllowed));
+        }
     }
     let exe = exe()?;
     let out = directory(args.resume.as_ref(), &args.out, &profile.name)?;
-    let goal = Goal::of(&profile, args.goal);
+    let within = args.recover_within;
+    let goal = Goal::of(&profile, args.goal, within);
     let mut pods = args.pods.clone();
     pods.sort_unstable();
     pods.dedup();
     // As clients of the profile come; a profile without a ramp brings them in ten seconds.
-    let ramp =
-        if goal.handshakes > 0.0 { Goal::of(&profile, None).handshakes } else { goal.connections / 10.0 };
-    let terms = Terms { window: args.window, ramp };
+    let profiles = Goal::of(&profile, None, within).handshakes;
+    let ramp = match args.ramp {
+        Some(rate) => rate.0,
+        None if profiles > 0.0 => profiles,
+        None => goal.connections / 10.0,
+    };
+    let ramp = limits.as_ref().map_or(ramp, |limits| ramp.min(limits.connects.0));
+    let PodsArgs { window, window_most, resolution, .. } = *args;
+    let terms = Terms { window, window_most, resolution, ramp };
     let wanted = |resource: &Resource| args.only.is_empty() || args.only.contains(resource);
     let resources = Resource::ALL.into_iter().filter(wanted).collect();
-    Ok(Sizing { profile, goal, pods, resources, resolution: args.resolution, terms, out, exe })
+    let hooks = HookOptions { allowed: args.allow_exec, journals: coordinator::journals() };
+    let shared = args.shared;
+    Ok(Sizing { profile, goal, pods, resources, terms, out, exe, hooks, shared, limits })
+}
+
+fn rate(text: &str) -> Result<Rate, String> {
+    let rate = Rate::parse(text).map_err(|error| error.to_string())?;
+    if rate.0 > 0.0 { Ok(rate) } else { Err("write a rate above zero, as in 50/s".to_owned()) }
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -167,6 +259,17 @@ impl SizingObserver for Steps {
     fn played(&mut self, played: &Played) {
         let because = played.because.first().map_or_else(String::new, |because| format!(": {because}"));
         self.progress.note(&format!("  {}{because}", played.outcome));
+    }
+
+    fn proof(&mut self, proof: &Proof, again: u32) {
+        let Proof { pods, lose, .. } = proof;
+        let again = if again == 0 { "" } else { ", again" };
+        self.progress.note(&format!("proof: the whole load on {pods} pods, {lose} of which die{again}"));
+    }
+
+    fn proven(&mut self, proven: &Proven) {
+        let because = proven.because.first().map_or_else(String::new, |because| format!(": {because}"));
+        self.progress.note(&format!("  {}{because}", proven.outcome));
     }
 }
 

@@ -35,11 +35,13 @@ pub enum Metric {
     SendLateness,
     /// Scheduled to actual attempt.
     ReconnectLateness,
+    /// A sync request of `traffic.sync_rate`: due to answered; one without a page counts as infinite.
+    SyncLoad,
 }
 
 impl Metric {
     /// All, in the order of the contract.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::PublishAck,
         Self::Arrival,
         Self::DeliveryIntended,
@@ -53,6 +55,7 @@ impl Metric {
         Self::Recovery,
         Self::SendLateness,
         Self::ReconnectLateness,
+        Self::SyncLoad,
     ];
 
     /// The name in the summary.
@@ -71,6 +74,7 @@ impl Metric {
             Self::Recovery => "recovery",
             Self::SendLateness => "send_lateness",
             Self::ReconnectLateness => "reconnect_lateness",
+            Self::SyncLoad => "sync_load",
         }
     }
 }

@@ -26,6 +26,8 @@ pub struct Collected {
     pub clients: Clients,
     /// What was published.
     pub publishes: Publishes,
+    /// Sync requests of `traffic.sync_rate`.
+    pub sync_load: SyncLoad,
     /// What became of every event owed to every client.
     pub deliveries: Deliveries,
     /// What was seen, where nothing was published.
@@ -114,6 +116,21 @@ pub struct Publishes {
     pub unknown: u64,
     /// One (room, n) seen under two ids or positions.
     pub double_stored: u64,
+}
+
+/// `sync_load` of the summary. `intended = answered + failed + unsent`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncLoad {
+    /// Due by the timetable.
+    pub intended: u64,
+    /// A page came.
+    pub answered: u64,
+    /// None did.
+    pub failed: u64,
+    /// Never left: too late, or for the harness's own reasons.
+    pub unsent: u64,
+    /// Of `unsent`: for the harness's own reasons.
+    pub unsent_by_harness: u64,
 }
 
 /// `deliveries` of the summary; see the ledger.

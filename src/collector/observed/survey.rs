@@ -263,7 +263,7 @@ mod tests {
         survey.pump(now);
         let from = |fetch| match fetch {
             Fetch::History { from, .. } => from,
-            Fetch::Sync { .. } => panic!("not of history"),
+            Fetch::Sync { .. } | Fetch::Load { .. } => panic!("not of history"),
         };
         std::iter::from_fn(|| survey.poll()).map(|(id, _, fetch)| (id, from(fetch))).collect()
     }

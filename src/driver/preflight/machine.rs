@@ -72,9 +72,9 @@ impl Holding {
         };
         // A closed connection is still held by the other side for a moment: a tenth on top, where all are on the move.
         let lines = clients * per_client + clients / 10;
-        let pools = u64::from(profile.traffic.max_in_flight).min(SEND_CONNECTIONS)
-            + AUDIT_CONNECTIONS
-            + provision::CONNECTIONS as u64;
+        let in_flight = u64::from(profile.traffic.max_in_flight).min(SEND_CONNECTIONS);
+        let loads = if profile.traffic.sync_rate.0 > 0.0 { in_flight } else { 0 };
+        let pools = in_flight + loads + AUDIT_CONNECTIONS + provision::CONNECTIONS as u64;
         let endpoints = endpoints.max(1);
         let process = |name, lines, others| {
             let fixed = others + OWN_DESCRIPTORS;

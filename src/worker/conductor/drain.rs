@@ -95,8 +95,8 @@ impl Conductor {
 
     fn drain_step(&mut self, now: Timestamp, at: Duration) {
         let overdue = self.drain.deadline.is_some_and(|deadline| now >= deadline);
-        let settled =
-            self.publishing.is_idle() && self.drain.last_end + self.profile.client.lateness_bound < now;
+        let idle = self.publishing.is_idle() && self.sync_load.is_idle();
+        let settled = idle && self.drain.last_end + self.profile.client.lateness_bound < now;
         match self.drain.step {
             Step::Before => {
                 if at >= self.plan.timeline.end() || self.drain.hurried {
@@ -180,6 +180,10 @@ impl Conductor {
         if !self.publishing.is_idle() {
             self.publishing.abandon();
             self.take_ended(now);
+        }
+        self.sync_load.abandon();
+        while let Some(answered) = self.sync_load.ended() {
+            self.collector.sync_ended(answered);
         }
         let plan = &self.plan;
         self.collector.end_spans(now, self.interrupted, |room, n| publisher(plan, room, u64::from(n)));

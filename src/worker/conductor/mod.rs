@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::collector::collected::{Collected, Distribution, Finding, Hold, IntervalRow, Metric};
 use crate::collector::servers::Servers;
 use crate::collector::{Collector, Names, RowContext};
-use crate::generator::{Publishing, Queue};
+use crate::generator::{Outcome, Publishing, Queue, SyncLoad};
 use crate::plan::{Plan, Shard, timeline::Changes};
 use crate::profile::{Profile, TrafficMode, TrafficStart};
 use crate::session::{Observation, Order};
@@ -53,6 +53,8 @@ pub struct Setup {
     pub partial: bool,
     /// `limits.publishes`, where limits are enforced (off loopback).
     pub publishes_limit: Option<f64>,
+    /// `limits.sync_requests`, likewise.
+    pub sync_limit: Option<f64>,
     /// The target is our own: target-side faults are planted.
     pub embedded: bool,
     /// First position of the clients of each tenant.
@@ -70,6 +72,7 @@ pub struct Conductor {
     changes: Changes,
     queue: Queue,
     publishing: Publishing,
+    sync_load: SyncLoad,
     collector: Collector,
     faults: Faults,
     stops: Stops,
@@ -102,7 +105,7 @@ impl Conductor {
     /// Before the first phase.
     pub fn new(setup: Setup) -> Self {
         let Setup { profile, run, shard, origin, names, endpoints, partial, .. } = setup;
-        let Setup { publishes_limit, embedded, starts, .. } = setup;
+        let Setup { publishes_limit, sync_limit, embedded, starts, .. } = setup;
         let plan = Plan::new(&profile, shard);
         let gated = profile.traffic.start == TrafficStart::AllLive;
         let servers = Servers::new(endpoints, partial).with_tenants(&names.of_tenants());
@@ -116,6 +119,7 @@ impl Conductor {
             changes: plan.timeline.changes(),
             queue: Queue::new(&plan),
             publishing: Publishing::new(&profile, &plan, run, publishes_limit),
+            sync_load: SyncLoad::new(&profile, &plan, starts, sync_limit),
             collector,
             faults: Faults::new(&profile, embedded),
             stops: Stops::new(&profile),
@@ -134,6 +138,9 @@ impl Conductor {
     pub fn handle(&mut self, now: Timestamp, event: Event<'_>) {
         match event {
             Event::Published { ticket, sent, reply } => self.publishing.replied(now, ticket, sent, reply),
+            Event::Fetched { id, result } if SyncLoad::owns(id) => {
+                self.sync_load.replied(now, id, result.map(|_| ()));
+            }
             Event::Fetched { id, result } => self.collector.fetched(now, id, result),
             Event::Planted { fault, affected } => self.faults.planted(fault, affected),
             Event::Scraped { endpoint, text } => self.scraped(now, endpoint, text),
@@ -183,12 +190,18 @@ impl Conductor {
         }
         let changes = self.changes.peek(&self.plan.timeline).map(|change| change.at);
         let phase = self.plan.timeline.phases().get(self.phases_over).map(|phase| phase.end);
-        let planned = [changes, phase, self.queue.next_wake(&self.plan), self.faults.next_wake()];
+        let load = self.sync_load.next_due(&self.plan);
+        let planned = [changes, phase, self.queue.next_wake(&self.plan), self.faults.next_wake(), load];
         // While the plan is held at its gate, what lies behind the gate has no time yet; the sweep looks again.
         let gate = self.plan.timeline.gate();
         let planned = planned.into_iter().flatten().filter(|at| self.held.is_some() || *at < gate);
         let planned = planned.map(|at| self.run_time(at)).min();
-        let own = [self.publishing.next_wake(), self.collector.next_pages(), Some(self.next_sweep)];
+        let own = [
+            self.publishing.next_wake(),
+            self.sync_load.next_wake(),
+            self.collector.next_pages(),
+            Some(self.next_sweep),
+        ];
         own.into_iter().flatten().chain(planned).min()
     }
 
@@ -248,6 +261,7 @@ impl Conductor {
         for storm in &mut collected.storms {
             storm.fault = self.faults.behind(&self.profile, storm.began);
         }
+        collected.sync_load = self.sync_load.counts();
         collected.harness.interrupted = self.interrupted;
         collected.harness.stopped_by = self.stops.tripped().map(str::to_owned);
         if self.publishing.held_back > 0 {
@@ -270,6 +284,7 @@ impl Conductor {
             self.end_phases(at);
         }
         self.publish(now, at);
+        self.load_sync(now, at);
         if now >= self.next_sweep {
             self.next_sweep = now + SWEEP;
             self.sweep(now);
@@ -330,8 +345,26 @@ impl Conductor {
         self.take_ended(now);
     }
 
+    fn load_sync(&mut self, now: Timestamp, at: Duration) {
+        while let Some(due) = self.sync_load.next_due(&self.plan).filter(|due| *due <= at) {
+            let due = self.run_time(due);
+            self.sync_load.due(due);
+        }
+        self.sync_load.pump(now, &self.plan);
+        while let Some((id, client, what)) = self.sync_load.poll() {
+            self.outbox.push_back(Command::Fetch { id, client, what });
+        }
+        while let Some(answered) = self.sync_load.ended() {
+            self.collector.sync_ended(answered);
+        }
+    }
+
     fn take_ended(&mut self, now: Timestamp) {
         while let Some(ended) = self.publishing.ended() {
+            if let Outcome::Acknowledged { position: Some(position), .. } = ended.outcome {
+                let tenant = self.plan.population.tenant_of_room(ended.room);
+                self.sync_load.acknowledged(tenant, position);
+            }
             self.drain.publish_ended(now, &ended);
             self.collector.ended(now, &ended);
         }
@@ -417,6 +450,7 @@ impl Conductor {
     fn cut_short(&mut self, now: Timestamp) {
         self.queue.stop(&self.plan);
         self.publishing.stop();
+        self.sync_load.stop();
         self.drain.hurry(now);
     }
 }

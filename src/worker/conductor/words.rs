@@ -45,7 +45,7 @@ pub enum Command {
     },
     /// Send this publish now; answered with [`Event::Published`].
     Publish(Publication),
-    /// Fetch this page for the audit; answered with [`Event::Fetched`].
+    /// Fetch this page, for the audit or as part of the load; answered with [`Event::Fetched`].
     Fetch {
         /// Comes back with the answer.
         id: u64,
@@ -120,11 +120,18 @@ pub struct Publication {
     pub timeout: Duration,
 }
 
-/// A page for the audit.
+/// A page for the audit, or of the load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fetch {
     /// `GET /v1/sync?since&limit&timeout=0`
     Sync {
+        /// `since`
+        since: Position,
+        /// `limit`
+        limit: u32,
+    },
+    /// The same as part of the load, beside the audit's.
+    Load {
         /// `since`
         since: Position,
         /// `limit`

@@ -40,6 +40,7 @@ use scraper::Scraper;
 use signals::Signals;
 use stage::Stage;
 
+pub use hooks::Scaler;
 pub use hooks::place as journals;
 
 /// Runs a profile to its report. The calling thread is the worker's until then.

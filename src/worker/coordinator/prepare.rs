@@ -25,7 +25,7 @@ use crate::driver::preflight::{
     AUDIT_CONNECTIONS, Holding, Machine, SEND_CONNECTIONS, hold, inspect, raise_descriptor_limit,
 };
 use crate::driver::provision::{Paces, Provisioned, provision};
-use crate::driver::publisher::Publisher;
+use crate::driver::publisher::{Connections, Publisher};
 use crate::driver::route::{self, Route};
 use crate::driver::store::{self, Store};
 use crate::driver::strain::Probe;
@@ -175,12 +175,14 @@ pub(super) async fn prepare(
         endpoints: pods.endpoints().len(),
         partial: ground.is_partial(),
         publishes_limit: (!loopback).then_some(profile.limits.publishes.0),
+        sync_limit: (!loopback).then_some(profile.limits.sync_requests.0),
         embedded: ground.is_embedded(),
         starts: positions.clone(),
     };
     let sends = (profile.traffic.max_in_flight as usize).min(SEND_CONNECTIONS as usize);
-    let publisher =
-        Publisher::new(Rc::clone(&line), &run.to_string(), rooms, sends, AUDIT_CONNECTIONS as usize);
+    let loads = if profile.traffic.sync_rate.0 > 0.0 { sends } else { 0 };
+    let connections = Connections { sends, audits: AUDIT_CONNECTIONS as usize, loads };
+    let publisher = Publisher::new(Rc::clone(&line), &run.to_string(), rooms, connections);
     let scraper = Rc::new(Scraper::new(clock, agent, pods, &endpoints));
     let mut conductor = Conductor::new(setup);
     for (endpoint, text) in (0..).zip(&looked) {

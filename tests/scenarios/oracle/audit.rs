@@ -118,7 +118,9 @@ impl Looks {
 
     fn read(&mut self, fetch: Fetch, messages: &[Message], key: Key, missed: &Missed) {
         let (shown, passed, from, limit) = match fetch {
-            Fetch::Sync { since, limit } => (&mut self.shown_by_sync, &mut self.passed_by_sync, since, limit),
+            Fetch::Sync { since, limit } | Fetch::Load { since, limit } => {
+                (&mut self.shown_by_sync, &mut self.passed_by_sync, since, limit)
+            }
             Fetch::History { room, from, limit } if room == key.0 => {
                 (&mut self.shown_by_history, &mut self.passed_by_history, from, limit)
             }

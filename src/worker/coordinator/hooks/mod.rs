@@ -6,6 +6,7 @@
 
 mod journal;
 mod process;
+mod scale;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -20,6 +21,7 @@ use crate::profile::{Exec, Fault, FaultKind, Profile};
 use crate::report::run::{RunError, RunObserver, RunOptions};
 
 pub use journal::place;
+pub use scale::Scaler;
 
 use journal::{Entry, Journal, JournalError};
 use process::{Ran, run};
