@@ -361,7 +361,7 @@ impl Tokens {
         });
         let never = |_| {
             let detail = "the harness ended in its middle".into();
-            Err(SignInTrouble::Unanswered(Trouble { kind: TroubleKind::Local, detail }))
+            Err(SignInTrouble::Unanswered(Trouble { kind: TroubleKind::Local, detail, reset: false }))
         };
         renewing.await.unwrap_or_else(never)
     }

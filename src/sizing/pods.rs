@@ -1,9 +1,6 @@
 //! Plays the searches and the proof: every step is a whole run, judged like any other, and kept.
-#![expect(clippy::disallowed_methods, reason = "the plan of a sizing is kept in a file")]
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 

@@ -32,6 +32,7 @@ pub fn charts(resources: &[ResourceReport], steps: &[Played]) -> Result<Vec<Char
 fn metric(resource: Resource) -> &'static str {
     match resource {
         Resource::Connections | Resource::Handshakes => "connect",
+        Resource::SyncPages => "sync_load",
         Resource::Deliveries => "delivery_intended",
     }
 }
@@ -100,7 +101,7 @@ fn load_against_latency(resource: Resource, steps: &[Played]) -> Result<Option<C
 fn capacity_against_pods(resource: &ResourceReport) -> Result<Option<Chart>, ChartError> {
     let told = |found: &Found| match *found {
         Found::Between { failed, .. } => Some(failed),
-        Found::AtLeast { carried, .. } => Some(carried),
+        Found::AtLeast { carried, .. } | Found::Behind { carried } => Some(carried),
         Found::LessThan { failed } => Some(failed),
         Found::Nothing { .. } => None,
     };
@@ -188,7 +189,7 @@ fn draw_found<'a, 'b: 'a>(plot: &mut Linear<'a, 'b>, resource: &ResourceReport) 
     }
     let at_least: Vec<(f64, f64)> = all()
         .filter_map(|(pods, found)| match found {
-            Found::AtLeast { carried, .. } => Some((pods, carried)),
+            Found::AtLeast { carried, .. } | Found::Behind { carried } => Some((pods, carried)),
             _ => None,
         })
         .collect();
@@ -214,6 +215,7 @@ fn draw_found<'a, 'b: 'a>(plot: &mut Linear<'a, 'b>, resource: &ResourceReport) 
 fn axis(resource: Resource) -> String {
     match resource {
         Resource::Connections => "open streams".to_owned(),
+        Resource::SyncPages => "sync pages (1/s)".to_owned(),
         Resource::Handshakes => "upgrades (1/s)".to_owned(),
         Resource::Deliveries => "deliveries (1/s)".to_owned(),
     }
@@ -235,7 +237,12 @@ mod tests {
                 5 => Found::AtLeast { carried, unjudged: None },
                 _ => Found::Between { carried, failed: carried * 1.05 },
             };
-            FoundReport { pods, found, fitted: Some([carried * 0.9, carried, carried * 1.1]) }
+            FoundReport {
+                pods,
+                found,
+                limit: found.limit(),
+                fitted: Some([carried * 0.9, carried, carried * 1.1]),
+            }
         };
         ResourceReport {
             resource: Resource::Deliveries,
@@ -293,7 +300,8 @@ mod tests {
     fn steps_without_a_latency_are_not_drawn_and_neither_is_what_nobody_found() {
         let mut resource = resource();
         resource.law = None;
-        resource.found = vec![FoundReport { pods: 1, found: Found::Nothing { unjudged: 9.0 }, fitted: None }];
+        resource.found =
+            vec![FoundReport { pods: 1, found: Found::Nothing { unjudged: 9.0 }, limit: None, fitted: None }];
         assert_eq!(charts(&[resource], &[step(1, 50.0, None)]).expect("nothing"), []);
     }
 }
