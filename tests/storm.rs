@@ -19,7 +19,6 @@ name = "sixty"
 seed = 4
 [target.embedded]
 pods = 3
-ping_interval = "1s"
 [population]
 tenants = 2
 clients = 60
@@ -35,7 +34,6 @@ duration = "10s"
 [traffic]
 rate = "4/s"
 [client]
-watchdog = "3s"
 lateness_bound = "1s"
 [drain]
 deadline = "20s"
