@@ -225,8 +225,8 @@ async fn what_a_deployment_does_where_nothing_is_documented_is_observed_and_no_f
 
 #[tokio::test]
 async fn a_stream_is_watched_past_the_end_of_its_token() {
-    let target = start(Config { token_lifetime: Duration::from_secs(3), ..config(Vec::new()) }).await;
-    let life = ["--only", "undocumented", "--set", "target.embedded.token_lifetime=3s", "--listen", "6s"];
+    let target = start(Config { token_lifetime: Duration::from_secs(10), ..config(Vec::new()) }).await;
+    let life = ["--only", "undocumented", "--set", "target.embedded.token_lifetime=10s", "--listen", "13s"];
     let (report, text) = probe(&target, &life).await;
     target.shutdown().await;
     let (seen, what) = observed(&report, "token-expiry");

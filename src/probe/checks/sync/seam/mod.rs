@@ -1,6 +1,6 @@
 //! "On reconnect: sync to bridge the gap, then resume the stream." What is published between the last sync reply and the new
 //! subscription is in neither: the seam. It belongs to the documented order, so its being there is no finding; its width, and
-//! a hello that comes before the subscription is in force, are. Here it is gathered, in [`judge`] it is judged.
+//! a hello that comes before the subscription is in force, are. Here it is gathered, in [`mod@judge`] it is judged.
 
 mod judge;
 
