@@ -377,6 +377,17 @@ fn an_interrupted_run_drains_and_reports_what_it_has() {
     assert!(fs::read_dir(&out).expect("made").count() == 1);
 }
 
+/// Of the one run in there, so far.
+fn flushes(reports: &Path) -> u64 {
+    let so_far = || {
+        let directory = fs::read_dir(reports).ok()?.next()?.ok()?.path();
+        let summary: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(directory.join("summary.json")).ok()?).ok()?;
+        summary["harness"]["flushes"]["count"].as_u64()
+    };
+    so_far().unwrap_or(0)
+}
+
 #[test]
 fn a_run_that_is_killed_leaves_a_store_of_positions_that_loads() {
     let place = tempfile::tempdir().expect("a place");
@@ -391,8 +402,9 @@ fn a_run_that_is_killed_leaves_a_store_of_positions_that_loads() {
         .spawn()
         .expect("it runs");
     let talk = BufReader::new(run.stderr.take().expect("piped")).lines();
-    let held = talk.map_while(Result::ok).filter(|line| line.contains(" hold · ")).take(3).count();
-    assert_eq!(held, 3, "it never held its clients");
+    let mut held = talk.map_while(Result::ok).filter(|line| line.contains(" hold · "));
+    // So many flushes that either slot was written again and again, however slow the machine is.
+    assert!(held.any(|_| flushes(&out) >= 10), "it never held its clients, or never flushed");
     run.kill().expect("it still runs");
     run.wait().expect("it is dead");
 
@@ -403,7 +415,6 @@ fn a_run_that_is_killed_leaves_a_store_of_positions_that_loads() {
     let image = store::load(&directory.join(store::FILE), &Layout { run: id, clients: 20 }).expect("a file");
     assert!(image.broken <= 1, "one slot may be torn: {image:?}");
     let state = image.state.expect("the other one is whole");
-    // A flush every 100 ms for three seconds.
     assert!(state.generation >= 10 && state.positions.iter().all(|&position| position > 0), "{state:?}");
     // Nobody else's, and not with any other number of clients.
     let others = Layout { run: uuid::Uuid::nil(), clients: 20 };

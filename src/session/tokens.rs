@@ -71,11 +71,15 @@ impl Session {
         }
     }
 
-    /// The token was renewed, whether this session asked for it or somebody else did.
+    /// The token was renewed, whether this session asked for it or somebody else did. Who shares a refresh with a publisher
+    /// may be told of it twice: one token is one refresh.
     pub(super) fn refreshed(&mut self, now: Timestamp, life: TokenLife) {
+        let is_new = life != self.tokens.life;
         self.tokens = Tokens { life, spoiled: false, asked: false, ..self.tokens };
         self.timers.clear(Timer::RefreshDeadline);
-        self.observe(now, Observation::Refreshed);
+        if is_new {
+            self.observe(now, Observation::Refreshed);
+        }
         match self.state {
             State::Refreshing => self.proceed(now),
             // A life too short for its own refresh must not keep the client refreshing without a pause.
