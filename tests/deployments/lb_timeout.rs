@@ -244,11 +244,12 @@ impl Case {
                 return Err(format!("{key} is {:?}", report.pointer(key)));
             }
         }
-        let pings = report["pings"]["worst_gap_s"].as_f64().ok_or("no pings")?;
-        if (pings - self.pings as f64).abs() > 0.5 {
-            return Err(format!("the worst gap is {pings}"));
+        // Streams that end before the first ping know nothing of pings. A gap may be longer, on a busy machine.
+        match report["pings"]["worst_gap_s"].as_f64() {
+            Some(gap) if self.stream != "ends-at-an-age" && gap > self.pings as f64 - 0.5 => Ok(()),
+            None if self.stream == "ends-at-an-age" => Ok(()),
+            gap => Err(format!("the worst gap is {gap:?}")),
         }
-        Ok(())
     }
 }
 

@@ -130,6 +130,7 @@ impl Place {
         let host = Url::parse(target).ok().and_then(|url| url.host_str().map(str::to_owned));
         let host = host
             .unwrap_or_default()
+            .trim_matches(['[', ']'])
             .replace(|letter: char| !letter.is_ascii_alphanumeric() && letter != '.', "-");
         let name = format!("size-lb-timeout-{host}-{}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"));
         let mut path = out.join(&name);
@@ -200,7 +201,7 @@ mod tests {
                 place.path.file_name().expect("a name").to_string_lossy().into_owned()
             })
             .collect();
-        assert!(names[0].starts_with("size-lb-timeout---1--20"), "{names:?}");
+        assert!(names[0].starts_with("size-lb-timeout---1-20"), "{names:?}");
         assert_ne!(names[0], names[1]);
     }
 

@@ -17,7 +17,7 @@ use thiserror::Error;
 use super::exit::{Exit, Failure};
 use crate::profile::quantity::Written as _;
 
-/// Find out how large a deployment must be, and how patient what is in front of it, with evidence.
+/// Find out how large and how patient a deployment must be, with evidence.
 #[derive(Debug, Subcommand)]
 pub(super) enum SizeCommand {
     LbTimeout(Box<lb_timeout::LbTimeoutArgs>),

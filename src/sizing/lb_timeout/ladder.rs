@@ -186,7 +186,7 @@ impl Search {
         let unanswered = self.polls().filter(|poll| poll.end() == End::Unanswered);
         if let Some(high) = unanswered.map(|poll| poll.asked).min() {
             let low = self.longest_held(high).unwrap_or_default();
-            if low.is_zero() && left == 0 {
+            if low.is_zero() && (left == 0 || high <= tolerance(high) / 2) {
                 return Stage::Done(self.unclear("no long poll was ever answered".to_owned()));
             }
             return if high - low > tolerance(high) / 2 && left > 0 {
@@ -256,27 +256,31 @@ impl Search {
         })
     }
 
-    /// The one timeout that explains the cuts; or between which holds it must lie, where several would. `None`: nothing was
-    /// cut, or more polls outlived it than were cut.
+    /// The one timeout that explains the cuts best; or between which holds it must lie, where several do. `None`: nothing was
+    /// cut, or more polls speak against every one than were cut.
     fn cuts(&self) -> Option<Result<Cuts, (Duration, Duration)>> {
         let cut = || self.polls().filter(|poll| poll.end() == End::Cut);
         let (lowest, highest, end, count) = densest(cut().map(|poll| poll.took).collect())?;
         let shortest = cut().map(|poll| poll.asked).min()?;
-        // A poll that broke by accident among ones that were held does not bound anything from below.
-        let outlived = self.outlived(end.min(shortest));
-        if outlived > count {
+        // Polls that were held for longer, or cut though they asked for less: another way, or an accident.
+        let against = |at: Duration| {
+            let slack = (at / 100).max(Duration::from_millis(100));
+            let contradicts = |poll: &&Poll| match poll.end() {
+                End::Held => poll.asked > at + slack,
+                End::Cut => poll.asked + slack < at,
+                _ => false,
+            };
+            self.polls().filter(contradicts).count()
+        };
+        let best = (1..=TRIES_MAX).map(|tries| against(end / tries)).min()?;
+        if best > count {
             return None;
         }
-        let low = self.longest_held(shortest).unwrap_or_default();
-        let explains = |tries: &u32| {
-            let at = end / *tries;
-            low < at && at <= shortest + tolerance(shortest) / 4
-        };
-        let mut fitting = (1..=TRIES_MAX).filter(explains);
-        match (fitting.next(), fitting.next()) {
-            (Some(tries), None) => Some(Ok(Cuts { at: end / tries, tries, lowest, highest, count })),
-            _ => Some(Err((low, shortest))),
-        }
+        let mut fitting = (1..=TRIES_MAX).filter(|tries| against(end / *tries) == best);
+        Some(match (fitting.next(), fitting.next()) {
+            (Some(tries), None) => Ok(Cuts { at: end / tries, tries, lowest, highest, count }),
+            _ => Err((self.longest_held(shortest).unwrap_or_default(), shortest)),
+        })
     }
 
     /// Polls that were held though they asked for clearly more than this.
