@@ -262,7 +262,8 @@ impl Report {
                 )
             }
             (None, _) => {
-                let why = self.remarks.first().map_or_else(String::new, |why| format!(" ({why})"));
+                let binds = |why: &&String| why.starts_with(self.binding.name()) && why.contains("at least");
+                let why = self.remarks.iter().find(binds).map_or_else(String::new, |why| format!(" ({why})"));
                 format!("how many pods {goal} need is not known: {} bind{why}", self.binding)
             }
         }

@@ -396,6 +396,12 @@ impl Stage<'_> {
             judged = Outcome::Inconclusive;
             because.push(short);
         }
+        let late = judged == Outcome::Failed && was_late(summary);
+        if late {
+            judged = Outcome::Inconclusive;
+            because
+                .insert(0, "the harness itself was late: its own timers by 250 ms or more (p99)".to_owned());
+        }
         let p99 = |(metric, latency): (&Metric, &Latency)| Some((metric.name().to_owned(), latency.p99?));
         let Step { resource, pods, load } = *step;
         Ok(Played {
@@ -405,7 +411,7 @@ impl Stage<'_> {
             again,
             outcome: judged,
             because,
-            bottleneck: summary.harness.bottleneck,
+            bottleneck: summary.harness.bottleneck || late,
             window_s: window.length.as_secs_f64(),
             took_s: summary.duration_s,
             latency_us_p99: summary.latency_us.iter().filter_map(p99).collect(),
@@ -429,6 +435,14 @@ impl Stage<'_> {
         Ok(())
     }
 }
+
+/// Whoever is served so late by its own machine cannot tell what a target has failed to do in time, whatever the objective is
+/// about (ours).
+fn was_late(summary: &Summary) -> bool {
+    summary.harness.loop_lag_us_p99.is_some_and(|lag| lag >= LAG_MOST_US)
+}
+
+const LAG_MOST_US: u64 = 250_000;
 
 fn run_error(error: RunError) -> SizingError {
     match error {
