@@ -155,7 +155,7 @@ fn every_timeout_is_measured_its_party_named_and_nothing_else_is_found() {
     let work = || {
         loop {
             let Some(case) = next.lock().expect("no panic").next() else { return };
-            if let Err(why) = case.play() {
+            if let Err(why) = case.play_until_sure() {
                 wrong.lock().expect("no panic").push(format!("{}: {why}", case.what));
             }
         }
@@ -166,6 +166,20 @@ fn every_timeout_is_measured_its_party_named_and_nothing_else_is_found() {
 }
 
 impl Case {
+    /// A machine that stands still for half a second leaves something unconfirmed, and the answer says so; then it is asked
+    /// for again. A wrong answer is one at once.
+    fn play_until_sure(&self) -> Result<(), String> {
+        let unsure = |why: &String| why.contains("\"unclear\": [\n") && self.stream != "ends-at-an-age";
+        let mut played = self.play();
+        for _ in 0..2 {
+            match &played {
+                Err(why) if unsure(why) => played = self.play(),
+                _ => break,
+            }
+        }
+        played
+    }
+
     fn play(&self) -> Result<(), String> {
         let pods = Pods::start_with(self.pods, |config| {
             config.ping_interval = Duration::from_secs(self.pings);
