@@ -80,6 +80,8 @@ pub type Refreshing = Shared<LocalBoxFuture<'static, Result<TokenLife, RefreshTr
 pub enum RefreshTrouble {
     /// The server refused the refresh token.
     Refused,
+    /// The answer has this status, which says nothing of the token: nobody knows whether it was spent.
+    Answered(u16),
     /// It did not answer, or not with a token.
     Unanswered,
 }
@@ -116,7 +118,8 @@ impl From<SignInTrouble> for RefreshTrouble {
         match trouble {
             SignInTrouble::Spent => Self::Refused,
             other if other.is_final() => Self::Refused,
-            _ => Self::Unanswered,
+            SignInTrouble::Refused { status, .. } => Self::Answered(status),
+            SignInTrouble::Unanswered(_) => Self::Unanswered,
         }
     }
 }
@@ -661,8 +664,8 @@ mod tests {
                 RefreshTrouble::Refused,
             ),
             // Whatever guards the way has said this, and not ScaiWave.
-            ("HTTP/1.1 403 No\r\nContent-Length: 13\r\n\r\n<html></html>", RefreshTrouble::Unanswered),
-            ("HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n", RefreshTrouble::Unanswered),
+            ("HTTP/1.1 403 No\r\nContent-Length: 13\r\n\r\n<html></html>", RefreshTrouble::Answered(403)),
+            ("HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n", RefreshTrouble::Answered(502)),
             ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", RefreshTrouble::Unanswered),
             ("", RefreshTrouble::Unanswered),
         ] {

@@ -229,10 +229,14 @@ async fn refresh(path: &Rc<Path>, judgement: &mut Judgement) {
         }
         Err(trouble) => {
             let words = match trouble {
-                RefreshTrouble::Refused => "is refused",
-                RefreshTrouble::Unanswered => "is not answered, or not with a token",
+                RefreshTrouble::Refused => "is refused".to_owned(),
+                RefreshTrouble::Answered(status) => format!("is answered with HTTP {status}, and no token"),
+                RefreshTrouble::Unanswered => "is not answered, or not with a token".to_owned(),
             };
-            if path.profile.auth.mode == AuthMode::DevJwt && trouble == RefreshTrouble::Unanswered {
+            // There is nothing at that path, or nothing that takes these.
+            let is_absent =
+                matches!(trouble, RefreshTrouble::Answered(404 | 405 | 501) | RefreshTrouble::Unanswered);
+            if path.profile.auth.mode == AuthMode::DevJwt && is_absent {
                 return judgement.unclear("this target does not refresh development tokens");
             }
             judgement.found(

@@ -203,15 +203,20 @@ impl<'a> Drops<'a> {
         let early = self.all.iter().filter(|drop| drop.pings && drop.tape.age() <= long).count();
         let longer = longer_than(idle);
         let disproved = self.all.iter().any(|drop| !drop.pings && drop.tape.longest_silence > longer);
-        let spared = self.more_silent(idle);
-        let by_chance = early < outlived && spared == 0;
-        outlived > 0 && (early == 0 || by_chance) && !disproved && (spared == 0 || self.moment().is_none())
+        let by_chance = early < outlived && self.more_silent(idle) == 0;
+        // An event finds all streams in the same silence when the server pings them all at once: one that has borne as much
+        // before is enough to tell it from a rule.
+        let is_event = self.moment().is_some() && self.more_silent_than(idle.at) > 0;
+        outlived > 0 && (early == 0 || by_chance) && !disproved && !is_event
     }
 
     /// Quiet streams that were silent for longer than that, and then went on.
     fn more_silent(&self, idle: &Cluster) -> usize {
-        let longer = longer_than(idle);
-        self.streams.iter().filter(|stream| !stream.pings && stream.tape.longest_silence > longer).count()
+        self.more_silent_than(longer_than(idle))
+    }
+
+    fn more_silent_than(&self, silence: Duration) -> usize {
+        self.streams.iter().filter(|stream| !stream.pings && stream.tape.longest_silence > silence).count()
     }
 
     /// The moment at which most drops came, if there is one.
@@ -326,6 +331,24 @@ mod tests {
         assert!(judgement.unclear[0].contains("a tenant that is quiet"), "{judgement:?}");
         assert_eq!(judged(vec![vec![pinged(30_000)]], vec![]).outcome(), Outcome::Healthy);
         assert_eq!(judged(vec![vec![pinged(1_000)]], vec![]).outcome(), Outcome::Healthy);
+    }
+
+    #[test]
+    fn an_event_that_comes_just_before_the_next_ping_is_no_idle_timeout() {
+        let pinged = |from: u64, to: u64, end: Option<u64>| {
+            let at = Timestamp::from_millis;
+            let mut tape = Tape::new(0, at(from));
+            (from / 30_000 + 1..=to / 30_000).for_each(|turn| tape.hear(at(turn * 30_000), Heard::Ping));
+            match end {
+                Some(end) => tape.hear(at(end), Heard::End(Ending::Eof)),
+                None => tape.until = at(UNTIL + 6_000),
+            }
+            tape
+        };
+        let cut = || vec![pinged(0, 30_000, Some(58_900)), pinged(59_000, UNTIL, None)];
+        let held = || vec![pinged(0, UNTIL, None)];
+        let judgement = judged(vec![cut(), cut(), cut(), held(), held()], vec![held(), held()]);
+        assert_eq!(name(&judgement), "dropped-together", "{judgement:?}");
     }
 
     #[test]
