@@ -262,14 +262,15 @@ impl Sizing {
             Err(error) => return Err(error),
         };
         let summary = &outcome.summary;
+        let judgement = Judgement::of(summary);
         let recovery = summary.latency_us.get(&Metric::Recovery).copied().unwrap_or_default();
         Ok(Proven {
             pods,
             lose,
             again,
-            outcome: summary.verdict,
-            because: because(summary),
-            bottleneck: summary.harness.bottleneck,
+            outcome: judgement.outcome,
+            because: judgement.because,
+            bottleneck: judgement.bottleneck,
             clients,
             live_at_end: summary.clients.live_at_end,
             recovered: recovery.count,
@@ -389,18 +390,12 @@ impl Stage<'_> {
         let (profile, window) = step.profile(&sizing.profile, &sizing.terms, known);
         let outcome = sizing.run(profile.clone(), observer)?;
         let summary = &outcome.summary;
-        let (mut judged, mut because) = (summary.verdict, because(summary));
-        if judged == Outcome::Passed
+        let mut judgement = Judgement::of(summary);
+        if judgement.outcome == Outcome::Passed
             && let Some(short) = window.short_of(&profile, summary)
         {
-            judged = Outcome::Inconclusive;
-            because.push(short);
-        }
-        let late = judged == Outcome::Failed && was_late(summary);
-        if late {
-            judged = Outcome::Inconclusive;
-            because
-                .insert(0, "the harness itself was late: its own timers by 250 ms or more (p99)".to_owned());
+            judgement.outcome = Outcome::Inconclusive;
+            judgement.because.push(short);
         }
         let p99 = |(metric, latency): (&Metric, &Latency)| Some((metric.name().to_owned(), latency.p99?));
         let Step { resource, pods, load } = *step;
@@ -409,9 +404,9 @@ impl Stage<'_> {
             pods,
             load,
             again,
-            outcome: judged,
-            because,
-            bottleneck: summary.harness.bottleneck || late,
+            outcome: judgement.outcome,
+            because: judgement.because,
+            bottleneck: judgement.bottleneck,
             window_s: window.length.as_secs_f64(),
             took_s: summary.duration_s,
             latency_us_p99: summary.latency_us.iter().filter_map(p99).collect(),
@@ -436,14 +431,6 @@ impl Stage<'_> {
     }
 }
 
-/// Whoever is served so late by its own machine cannot tell what a target has failed to do in time, whatever the objective is
-/// about (ours).
-fn was_late(summary: &Summary) -> bool {
-    summary.harness.loop_lag_us_p99.is_some_and(|lag| lag >= LAG_MOST_US)
-}
-
-const LAG_MOST_US: u64 = 250_000;
-
 fn run_error(error: RunError) -> SizingError {
     match error {
         RunError::Interrupted => SizingError::Interrupted,
@@ -455,15 +442,42 @@ fn name_of(outcome: &RunOutcome) -> String {
     outcome.directory.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Objectives that were not met, and what the harness says of itself.
-fn because(summary: &Summary) -> Vec<String> {
-    let missed = summary.objectives.iter().filter(|judged| judged.outcome != Outcome::Passed);
-    let missed = missed.map(|judged| match &judged.reason {
-        Some(reason) => format!("{} {}: {reason}", judged.name, judged.limit),
-        None => format!("{} {}", judged.name, judged.limit),
-    });
-    missed.chain(summary.harness.reasons.iter().cloned()).collect()
+/// What a run says of its target, as a sizing takes it.
+struct Judgement {
+    outcome: Outcome,
+    /// Objectives that were not met, and what the harness says of itself.
+    because: Vec<String>,
+    bottleneck: bool,
 }
+
+impl Judgement {
+    /// Whoever is served late by its own machine cannot tell what a target has failed to do in time, whatever the objective
+    /// is about (ours): such a failure is nobody's. Lag only ever adds to a latency, so that what passed has passed.
+    fn of(summary: &Summary) -> Self {
+        let missed = summary.objectives.iter().filter(|judged| judged.outcome != Outcome::Passed);
+        let missed = missed.map(|judged| match &judged.reason {
+            Some(reason) => format!("{} {}: {reason}", judged.name, judged.limit),
+            None => format!("{} {}", judged.name, judged.limit),
+        });
+        let mut because: Vec<String> = missed.chain(summary.harness.reasons.iter().cloned()).collect();
+        let lag = summary.harness.loop_lag_us_p99.unwrap_or(0);
+        let late = summary.verdict == Outcome::Failed && lag >= LAG_MOST_US;
+        if late {
+            because.insert(
+                0,
+                format!("the harness itself was late: its own timers by {} ms (p99)", lag / 1_000),
+            );
+        }
+        Self {
+            outcome: if late { Outcome::Inconclusive } else { summary.verdict },
+            because,
+            bottleneck: late || summary.harness.bottleneck,
+        }
+    }
+}
+
+/// See [`Judgement::of`].
+const LAG_MOST_US: u64 = 250_000;
 
 /// Lines of the runs themselves are for their run directories.
 struct Quiet<'a>(&'a mut dyn SizingObserver);
@@ -478,3 +492,25 @@ impl RunObserver for Quiet<'_> {
 
 /// One line of JSON a finished proof, beside the steps.
 const PROOFS: &str = "proofs.jsonl";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+    use crate::verdict;
+
+    #[test]
+    fn what_fails_while_the_harness_itself_is_late_is_not_the_targets_failure() {
+        let (profile, collected) = (sample::profile(), sample::collected());
+        let verdict = verdict::judge(&profile, &collected);
+        let mut summary = Summary::new(&profile, &collected, &verdict, &sample::info());
+        let mut judged = |outcome, lag| {
+            (summary.verdict, summary.harness.loop_lag_us_p99) = (outcome, Some(lag));
+            let judgement = Judgement::of(&summary);
+            (judgement.outcome, judgement.because.first().is_some_and(|why| why.contains("600 ms")))
+        };
+        assert_eq!(judged(Outcome::Failed, 600_000), (Outcome::Inconclusive, true));
+        assert_eq!(judged(Outcome::Failed, 20_000), (Outcome::Failed, false));
+        assert_eq!(judged(Outcome::Passed, 600_000), (Outcome::Passed, false), "lag only adds");
+    }
+}
