@@ -369,9 +369,11 @@ impl Report {
         let rows = self.proofs.iter().flat_map(|proof| {
             let expected = proof.expected.map_or_else(|| "either".to_owned(), |outcome| outcome.to_string());
             proof.runs.iter().map(move |run| {
-                let measured = run
-                    .recovery_us_max
-                    .map_or_else(|| open("not known"), |most| number(&format!("{:.1} s", most as f64 / 1e6)));
+                let measured = match run.recovery_us_max {
+                    Some(_) if run.live_at_end < run.clients => open("not all are back"),
+                    Some(most) => number(&format!("{:.1} s", most as f64 / 1e6)),
+                    None => open("not known"),
+                };
                 vec![
                     number(&run.pods.to_string()),
                     number(&run.lose.to_string()),
