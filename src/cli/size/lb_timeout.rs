@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use thiserror::Error;
 use url::Url;
 
+use super::SizeError;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
 use crate::cli::run::Format;
@@ -75,17 +75,6 @@ Exit codes:
     4  no findings, and something that was asked could not be told
   130  interrupted; the rooms are put away";
 
-/// Completes "failed to …".
-#[derive(Debug, Error)]
-enum LbTimeoutError {
-    #[error("create `{path}`", path = .path.display())]
-    Create { path: PathBuf, source: io::Error },
-    #[error("write `{path}`", path = .path.display())]
-    Write { path: PathBuf, source: io::Error },
-    #[error("render the answer as JSON")]
-    Json(#[from] serde_json::Error),
-}
-
 /// Measures, writes, prints, and says how it went.
 pub(super) fn run(args: &LbTimeoutArgs) -> Result<Exit, Failure> {
     let profile = args.way.clear(&args.target, |profile| profile.traffic.rate = args.load)?;
@@ -101,7 +90,7 @@ pub(super) fn run(args: &LbTimeoutArgs) -> Result<Exit, Failure> {
         }
     };
     let report = Report::new(&measured, &setup, &client, args.factor);
-    let json = report.json().map_err(|error| Failure::internal(LbTimeoutError::Json(error)))?;
+    let json = report.json().map_err(|error| Failure::internal(SizeError::Json(error)))?;
     place.write("lb-timeout.json", &json).map_err(Failure::internal)?;
     place.write("lb-timeout.md", &report.markdown()).map_err(Failure::internal)?;
     match args.format {
@@ -124,8 +113,8 @@ struct Place {
 
 impl Place {
     /// `size-lb-timeout-<host>-<UTC>`; a second one in the same second gets `-2` behind it.
-    fn create(out: &Path, target: &str) -> Result<Self, LbTimeoutError> {
-        let create = |path: &Path, source| LbTimeoutError::Create { path: path.to_owned(), source };
+    fn create(out: &Path, target: &str) -> Result<Self, SizeError> {
+        let create = |path: &Path, source| SizeError::Create { path: path.to_owned(), source };
         fs::create_dir_all(out).map_err(|source| create(out, source))?;
         let host = Url::parse(target).ok().and_then(|url| url.host_str().map(str::to_owned));
         let host = host
@@ -149,9 +138,9 @@ impl Place {
         Ok(place)
     }
 
-    fn write(&self, name: &str, text: &str) -> Result<(), LbTimeoutError> {
+    fn write(&self, name: &str, text: &str) -> Result<(), SizeError> {
         let path = self.path.join(name);
-        fs::write(&path, text).map_err(|source| LbTimeoutError::Write { path, source })
+        fs::write(&path, text).map_err(|source| SizeError::Write { path, source })
     }
 
     /// There is no answer: nothing is left of it. What cannot be removed is empty.
