@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use rustix::net::Shutdown;
 use tokio::net::TcpStream;
@@ -52,25 +53,59 @@ impl Meter {
 }
 
 /// Carries bytes until both sides have ended, one is reset (then so is the other), or the meter says cut: then
-/// both are closed without a word of WebSocket, as a middlebox does.
+/// both see an end of file without a word of WebSocket, as a middlebox gives.
 pub(super) async fn run(client: Side, upstream: Side, clock: &Clock, meter: &Meter) {
     let (mut up, mut down) = (Flow::new(client.early), Flow::new(upstream.early));
     let (client, upstream) = (client.tcp, upstream.tcp);
-    let end = poll_fn(|cx| {
+    let carried = poll_fn(|cx| {
         *meter.waker.borrow_mut() = Some(cx.waker().clone());
         if meter.cut.get() {
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(Ok(End::Cut));
         }
         let moved = up.pump(cx, &client, &upstream)? | down.pump(cx, &upstream, &client)?;
         if moved {
             meter.last.set(clock.now());
         }
-        if up.is_over() && down.is_over() { Poll::Ready(Ok::<(), io::Error>(())) } else { Poll::Pending }
+        if up.is_over() && down.is_over() {
+            Poll::Ready(Ok::<_, io::Error>(End::Closed))
+        } else {
+            Poll::Pending
+        }
     });
-    if end.await.is_err() {
-        // Errors mean that the connection is gone already.
-        let _ = client.set_zero_linger();
-        let _ = upstream.set_zero_linger();
+    match carried.await {
+        Ok(End::Closed) => {}
+        Ok(End::Cut) => {
+            let both = futures::future::join(say_goodbye(&client), say_goodbye(&upstream));
+            // Who does not close in this time is closed upon, with a reset if it is still sending.
+            let _ = tokio::time::timeout(LINGER, both).await;
+        }
+        Err(_) => {
+            // Errors mean that the connection is gone already.
+            let _ = client.set_zero_linger();
+            let _ = upstream.set_zero_linger();
+        }
+    }
+}
+
+/// How a tunnel ended that was not reset.
+enum End {
+    Closed,
+    Cut,
+}
+
+/// Ends one side, and reads on until it ends too: a socket closed over bytes that nobody has read (a pong that came in
+/// the same moment) sends a reset, and a cut is to be an end of file, always.
+async fn say_goodbye(side: &TcpStream) {
+    // Errors here and below mean that it is gone already.
+    if rustix::net::shutdown(side, Shutdown::Write).is_err() {
+        return;
+    }
+    while side.readable().await.is_ok() {
+        match BUFFER.with_borrow_mut(|buffer| side.try_read(buffer)) {
+            Ok(read) if read > 0 => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            _ => return,
+        }
     }
 }
 
@@ -146,6 +181,9 @@ fn try_write(to: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
         result => result,
     }
 }
+
+/// How long a side that was cut has time to close.
+const LINGER: Duration = Duration::from_secs(2);
 
 thread_local! {
     /// One buffer for all tunnels: bytes stay in it only while one of them is being pumped.
