@@ -8,10 +8,12 @@ use std::time::Duration;
 use wavesoak::profile::{self, Override, Profile};
 use wavesoak::report::run::{HookOptions, ProgressView, RunObserver};
 use wavesoak::sizing::kept::KeptError;
-use wavesoak::sizing::pods::{Played, Sizing, SizingError, SizingObserver};
+use wavesoak::sizing::pods::{Played, Sizing, SizingObserver};
 use wavesoak::sizing::proof::{Proof, Proven};
+use wavesoak::sizing::run::PlayError;
 use wavesoak::sizing::search::Found;
 use wavesoak::sizing::step::{Step, Terms};
+use wavesoak::sizing::storm::play::CompareObserver;
 use wavesoak::sizing::{Goal, Resource};
 use wavesoak::verdict::Outcome;
 
@@ -77,6 +79,8 @@ impl RunObserver for Watch {
     fn note(&mut self, _line: &str) {}
 }
 
+impl CompareObserver for Watch {}
+
 impl SizingObserver for Watch {
     fn step(&mut self, _step: &Step, _again: u32) {}
 
@@ -109,7 +113,7 @@ fn a_planted_capacity_is_found_and_finished_steps_are_not_played_again() {
 
     let other = Sizing { terms: Terms { resolution: 0.4, ..sizing.terms }, ..sizing };
     let refused = other.play(&mut Watch::default()).expect_err("steps of another sizing");
-    assert!(matches!(refused, SizingError::Kept(KeptError::AnotherPlan { .. })), "{refused}");
+    assert!(matches!(refused, PlayError::Kept(KeptError::AnotherPlan { .. })), "{refused}");
 }
 
 /// A latency objective so wide that no machine misses it by being slow, and that a queue misses all the same.
