@@ -165,18 +165,21 @@ impl WayReport {
                 figure(documented, "recovered_s.p100")
             ),
         };
-        let attempts = self.attempts_saved.map(|saved| {
-            let attempts = |saved: f64| {
-                let word = if saved == 1.0 { "attempt" } else { "attempts" };
-                format!("{} {word}", grouped(saved as u64))
-            };
-            verb(saved as f64, attempts)
-        });
-        let attempts = attempts.unwrap_or_else(|| "what it does to the attempts is not known".to_owned());
-        let compared = ["attempts_per_s_max", "syncs_per_s_max", "attempts_failed", "missed_in_seam"];
-        let pairs = compared.iter().filter_map(|name| self.way.figure(name).zip(documented.figure(name)));
-        let compared: Vec<String> = pairs.map(|(now, before)| now.against(before)).collect();
-        format!("{told} against documented: {recovery}; {attempts}; {}.", compared.join(", "))
+        let attempts = match self.attempts_saved {
+            Some(0) => "as many attempts".to_owned(),
+            Some(saved) => {
+                let word = if saved.abs() == 1 { "attempt" } else { "attempts" };
+                verb(saved as f64, |saved| format!("{} {word}", grouped(saved as u64)))
+            }
+            None => "what it does to the attempts is not known".to_owned(),
+        };
+        let pairs = COMPARED.iter().filter_map(|name| self.way.figure(name).zip(documented.figure(name)));
+        let (differ, same): (Vec<_>, Vec<_>) = pairs.partition(|(now, before)| now.differs_from(before));
+        let differ = differ.iter().map(|(now, before)| now.against(before));
+        let same: Vec<&str> = same.iter().map(|(now, _)| now.label).collect();
+        let same = (!same.is_empty()).then(|| format!("no difference: {}", same.join(", ")));
+        let figures: Vec<String> = differ.chain(same).collect();
+        format!("{told} against documented: {recovery}; {attempts}; {}.", figures.join("; "))
     }
 
     fn figure(&self, name: &str) -> String {
@@ -187,6 +190,9 @@ impl WayReport {
 fn figure(way: &VariantReport, name: &str) -> String {
     way.figure(name).map_or_else(String::new, |figure| figure.write(figure.median))
 }
+
+/// What is told beside the recovery and the attempts.
+const COMPARED: [&str; 4] = ["attempts_per_s_max", "syncs_per_s_max", "attempts_failed", "missed_in_seam"];
 
 /// "saves 3s", "costs 3s".
 fn verb(saved: f64, write: impl Fn(f64) -> String) -> String {
@@ -248,7 +254,7 @@ fn again(settings: &Ways, ways: &[WayReport]) -> Option<String> {
     let own = ways.iter().find_map(|way| way.way.runs.first())?;
     Some(format!(
         "One run each, all with the same seed: how much of a difference is chance is not known. To repeat the \
-         storm: wavesoak size storm {}/profile.toml --spread {} --jitter {} --repeat 3",
+         storm, in the directory of this answer: wavesoak size storm {}/profile.toml --spread {} --jitter {} --repeat 3",
         own.run,
         settings.spread.show(),
         settings.jitter
@@ -326,8 +332,9 @@ pub(super) mod tests {
             "| all live again, computed | 1.65s | 10s | 1.65s |",
             "| recovery saved |  | -6.9s | +500ms |",
             "| attempts saved |  | +33 | +2 |",
-            "spread 10s against documented: costs 6.9s of recovery; saves 33 attempts; peak reconnects/s 33 → 6 (-82%)",
-            "jitter 0.5 against documented: saves 500ms of recovery; saves 2 attempts;",
+            "spread 10s against documented: costs 6.9s of recovery; saves 33 attempts; peak reconnects/s 33 → 6 (-82%); \
+             failed attempts 33 → 0 (-100%); no difference: peak syncs/s, missed in the seam.",
+            "jitter 0.5 against documented: saves 500ms of recovery; saves 2 attempts; failed attempts 33 → 31 (-6%);",
             "documented: run-documented, passed; spread 10s: run-spread, passed; jitter 0.5: run-jitter, passed.",
             "run-documented/profile.toml --spread 10s --jitter 0.5 --repeat 3",
         ] {
