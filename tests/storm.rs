@@ -11,7 +11,8 @@ use serde_json::Value;
 use wavesoak::profile::quantity::Share;
 use wavesoak::profile::{self, Profile};
 use wavesoak::report::run::{HookOptions, ProgressView, RunObserver};
-use wavesoak::sizing::storm::play::{CompareError, CompareObserver, Comparison};
+use wavesoak::sizing::run::PlayError;
+use wavesoak::sizing::storm::play::{CompareObserver, Comparison};
 use wavesoak::sizing::storm::{Maker, Played, Variant, Ways};
 
 const TEXT: &str = r#"
@@ -68,11 +69,7 @@ impl RunObserver for Watch {
     fn note(&mut self, _line: &str) {}
 }
 
-impl CompareObserver for Watch {
-    fn begins(&mut self, _variant: Variant, _repeat: u32) {}
-
-    fn played(&mut self, _played: &Played) {}
-}
+impl CompareObserver for Watch {}
 
 #[test]
 fn a_pod_that_dies_is_one_storm_in_every_variant_and_finished_runs_are_not_played_again() {
@@ -102,7 +99,7 @@ fn a_pod_that_dies_is_one_storm_in_every_variant_and_finished_runs_are_not_playe
     let mut other = comparison(place.path(), &both);
     other.ways.spread = Duration::from_secs(4);
     let refused = other.play(&mut Watch::default()).expect_err("runs of another comparison");
-    assert!(matches!(refused, CompareError::Kept(_)), "{refused}");
+    assert!(matches!(refused, PlayError::Kept(_)), "{refused}");
 }
 
 fn wavesoak(place: &Path, arguments: &[&str]) -> (i32, String, String) {

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::chart::{self, Chart, ChartError};
+use super::chart::{Chart, ChartError};
 use super::sheet::{Cell, Mood, Section, grouped};
-use super::storms::{Storm, spoken};
+use super::side_by_side::{self, VariantReport};
 use super::{markdown, terminal};
 use crate::sizing::storm::play::Comparison;
 use crate::sizing::storm::{Played, Variant};
@@ -43,114 +43,6 @@ pub struct Report {
     pub remarks: Vec<String>,
 }
 
-/// One way of coming back.
-#[derive(Clone, Debug, Serialize)]
-pub struct VariantReport {
-    /// Which.
-    pub variant: Variant,
-    /// With its settings.
-    pub told: String,
-    /// Over its repeats.
-    pub figures: Vec<Figure>,
-    /// Each repeat.
-    pub runs: Vec<Played>,
-}
-
-/// One number over the repeats. In `null` there is none: as many clients never were live again, or no run had a storm.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Figure {
-    /// As in `storms` of `summary.json`.
-    pub name: &'static str,
-    /// In words.
-    #[serde(skip)]
-    pub label: &'static str,
-    /// Seconds, or a count.
-    #[serde(skip)]
-    pub seconds: bool,
-    /// The middle one, or the mean of the two in the middle.
-    pub median: Option<f64>,
-    /// The least.
-    pub min: Option<f64>,
-    /// The most; what never was is more than anything.
-    pub max: Option<f64>,
-}
-
-type Read = fn(&Played) -> Option<f64>;
-
-/// Name, label, whether it is a time, and where it is read.
-const FIGURES: [(&str, &str, bool, Read); 11] = [
-    ("clients", "clients that lost their stream", false, |run| Some(run.storm.as_ref()?.clients as f64)),
-    ("attempts_per_s_max", "peak reconnects/s", false, |run| {
-        Some(run.storm.as_ref()?.attempts_per_s_max as f64)
-    }),
-    ("syncs_per_s_max", "peak syncs/s", false, |run| Some(run.storm.as_ref()?.syncs_per_s_max as f64)),
-    ("recovered_s.p50", "50% live again", true, |run| run.storm.as_ref()?.recovered_s.p50),
-    ("recovered_s.p90", "90% live again", true, |run| run.storm.as_ref()?.recovered_s.p90),
-    ("recovered_s.p99", "99% live again", true, |run| run.storm.as_ref()?.recovered_s.p99),
-    ("recovered_s.p100", "all live again", true, |run| run.storm.as_ref()?.recovered_s.p100),
-    ("attempts_failed", "failed attempts", false, |run| Some(run.storm.as_ref()?.attempts_failed as f64)),
-    ("lost_again", "lost again within 10 s", false, |run| Some(run.storm.as_ref()?.lost_again as f64)),
-    ("missed_in_seam", "missed in the seam", false, |run| Some(run.missed_in_seam as f64)),
-    ("missed_after_bridging", "missed in all", false, |run| Some(run.missed_after_bridging as f64)),
-];
-
-/// Those that are held against the documented variant's.
-const COMPARED: [&str; 6] = [
-    "attempts_per_s_max",
-    "syncs_per_s_max",
-    "recovered_s.p50",
-    "recovered_s.p99",
-    "attempts_failed",
-    "missed_in_seam",
-];
-
-impl Figure {
-    fn over(
-        &(name, label, seconds, read): &(&'static str, &'static str, bool, Read),
-        runs: &[Played],
-    ) -> Self {
-        let mut all: Vec<f64> = runs.iter().map(|run| read(run).unwrap_or(f64::INFINITY)).collect();
-        all.sort_unstable_by(f64::total_cmp);
-        let known = |value: f64| value.is_finite().then_some(value);
-        let median = match all.len() {
-            0 => None,
-            odd if odd % 2 == 1 => known(all[odd / 2]),
-            even => known(f64::midpoint(all[even / 2 - 1], all[even / 2])),
-        };
-        let (min, max) = (all.first().copied().and_then(known), all.last().copied().and_then(known));
-        Self { name, label, seconds, median, min, max }
-    }
-
-    fn write(&self, value: Option<f64>) -> String {
-        match value {
-            Some(value) if self.seconds => spoken(value),
-            // A median between two counts may be half of one.
-            Some(value) => grouped(value.round() as u64),
-            None if self.seconds => "not yet".to_owned(),
-            None => "unknown".to_owned(),
-        }
-    }
-
-    /// The median, and the range where there is one.
-    fn cell(&self) -> Cell {
-        let median = self.write(self.median);
-        let text = if self.min == self.max {
-            median
-        } else {
-            format!("{median} ({} to {})", self.write(self.min), self.write(self.max))
-        };
-        let mood = if self.max.is_none() { Mood::Open } else { Mood::Plain };
-        Cell::number(text).mood(mood)
-    }
-
-    /// The repeats of the one are all above, or all below, those of the other.
-    fn differs_from(&self, other: &Self) -> bool {
-        let above =
-            |high: &Self, low: &Self| low.max.is_some_and(|most| high.min.is_none_or(|least| least > most));
-        above(self, other) || above(other, self)
-    }
-}
-
 impl Report {
     /// Everything that is said.
     pub fn new(comparison: &Comparison, runs: &[Played]) -> Self {
@@ -159,9 +51,8 @@ impl Report {
             .variants
             .iter()
             .map(|&variant| {
-                let runs: Vec<Played> = runs.iter().filter(|run| run.variant == variant).cloned().collect();
-                let figures = FIGURES.iter().map(|figure| Figure::over(figure, &runs)).collect();
-                VariantReport { variant, told: variant.told(ways), figures, runs }
+                let runs = runs.iter().filter(|run| run.variant == variant).cloned().collect();
+                VariantReport::new(variant, ways, runs)
             })
             .collect();
         Self {
@@ -198,16 +89,7 @@ impl Report {
     ///
     /// What cannot be drawn.
     pub fn charts(&self) -> Result<Vec<Chart>, ChartError> {
-        let runs = |variant: &VariantReport| -> Vec<Storm> {
-            variant.runs.iter().filter_map(|run| run.storm.clone()).collect()
-        };
-        let storms: Vec<Vec<Storm>> = self.variants.iter().map(runs).collect();
-        let all = self.variants.iter().zip(&storms).map(|(variant, storms)| chart::storm::Runs {
-            variant: variant.variant,
-            label: &variant.told,
-            storms: storms.iter().collect(),
-        });
-        chart::storm::charts(&all.collect::<Vec<_>>())
+        side_by_side::charts(self.variants.iter())
     }
 
     /// `storm.md`, with these plots beside it.
@@ -235,8 +117,8 @@ impl Report {
     /// One line.
     pub fn headline(&self) -> String {
         let of = |variant: &VariantReport| {
-            let figure = |name| variant.figures.iter().find(|figure| figure.name == name);
-            let told = |name| figure(name).map_or_else(String::new, |figure| figure.write(figure.median));
+            let told =
+                |name| variant.figure(name).map_or_else(String::new, |figure| figure.write(figure.median));
             format!("{} {}/s, {}", variant.variant, told("attempts_per_s_max"), told("recovered_s.p99"))
         };
         let all: Vec<String> = self.variants.iter().map(of).collect();
@@ -253,10 +135,6 @@ impl Report {
     }
 
     fn side_by_side(&self) -> Section {
-        let rows = FIGURES.iter().enumerate().map(|(index, (_, label, ..))| {
-            let cells = self.variants.iter().map(|variant| variant.figures[index].cell());
-            std::iter::once(Cell::text(*label)).chain(cells).collect()
-        });
         let settings: Vec<&str> = self.variants.iter().map(|variant| variant.told.as_str()).collect();
         let mut lines = vec![format!(
             "{} clients, {} runs each: median (least to most). Storm: {}. Variants: {}.",
@@ -269,10 +147,8 @@ impl Report {
         lines.extend(self.remarks.iter().cloned());
         Section {
             title: "Coming back, side by side",
-            head: std::iter::once("figure")
-                .chain(self.variants.iter().map(|variant| variant.variant.name()))
-                .collect(),
-            rows: rows.collect(),
+            head: side_by_side::head(self.variants.iter()),
+            rows: side_by_side::rows(&self.variants.iter().collect::<Vec<_>>()),
             lines,
         }
     }
@@ -313,6 +189,16 @@ fn run_row(run: &Played) -> Vec<Cell> {
     ]
 }
 
+/// Those that are held against the documented variant's.
+const COMPARED: [&str; 6] = [
+    "attempts_per_s_max",
+    "syncs_per_s_max",
+    "recovered_s.p50",
+    "recovered_s.p99",
+    "attempts_failed",
+    "missed_in_seam",
+];
+
 /// With fewer repeats, those of one variant lie above all of another's too often by chance (ours).
 const ENOUGH: usize = 3;
 
@@ -338,24 +224,12 @@ fn differences(variant: &VariantReport, documented: &VariantReport) -> String {
     let (differ, same): (Vec<_>, Vec<_>) = pairs
         .filter(|(figure, _)| COMPARED.contains(&figure.name))
         .partition(|(figure, before)| figure.differs_from(before));
-    let mut told: Vec<String> = differ.iter().map(|(figure, before)| difference(figure, before)).collect();
+    let mut told: Vec<String> = differ.iter().map(|(figure, before)| figure.against(before)).collect();
     if !same.is_empty() {
         let same: Vec<&str> = same.iter().map(|(figure, _)| figure.label).collect();
         told.push(format!("no difference beyond that of the repeats: {}", same.join(", ")));
     }
     told.join("; ")
-}
-
-fn difference(figure: &Figure, before: &Figure) -> String {
-    let change = match (figure.median, before.median) {
-        (Some(now), Some(then)) if figure.seconds => {
-            let (by, word) = if now > then { (now - then, "later") } else { (then - now, "earlier") };
-            format!(" ({} {word})", spoken(by))
-        }
-        (Some(now), Some(then)) if then > 0.0 => format!(" ({:+.0}%)", (now / then - 1.0) * 100.0),
-        _ => String::new(),
-    };
-    format!("{} {} → {}{change}", figure.label, before.write(before.median), figure.write(figure.median))
 }
 
 fn remarks(variants: &[VariantReport], runs: &[Played]) -> Vec<String> {
@@ -365,21 +239,7 @@ fn remarks(variants: &[VariantReport], runs: &[Played]) -> Vec<String> {
          other: by chance alone, 3 repeats do so in 1 of 10, and 5 in 1 of 126."
             .to_owned(),
     ];
-    let documented = runs.iter().filter(|run| run.variant == Variant::Documented);
-    let failed: Vec<u64> = documented.filter_map(|run| Some(run.storm.as_ref()?.attempts_failed)).collect();
-    let jitters = variants.iter().any(|variant| matches!(variant.variant, Variant::Jitter | Variant::Both));
-    if !failed.is_empty() && failed.iter().all(|failed| *failed == 0) {
-        let jitter = if jitters {
-            " and jitter, which leaves the first retry immediate, had no delay to shorten"
-        } else {
-            ""
-        };
-        remarks.push(format!(
-            "As documented, no attempt failed: what was left carried the whole herd at once. Nobody backed off,{jitter}: the \
-             spread can only cost time here, and what it saves is the peak. Where what is left binds it is another matter: \
-             plant what a pod carries (target.embedded.capacity.handshakes), or compare on the deployment."
-        ));
-    }
+    remarks.extend(side_by_side::nobody_backed_off(variants.iter()));
     let several = runs.iter().map(|run| run.storms).max().unwrap_or(0);
     if several > 1 {
         remarks.push(format!(
@@ -399,6 +259,7 @@ mod tests {
     use crate::profile::quantity::Share;
     use crate::report::run::HookOptions;
     use crate::report::sample;
+    use crate::report::storms::Storm;
     use crate::sizing::storm::{Maker, Ways};
 
     fn comparison() -> Comparison {

@@ -19,6 +19,8 @@ pub mod run;
 pub(crate) mod sample;
 pub(crate) mod sheet;
 #[cfg(feature = "live")]
+pub mod side_by_side;
+#[cfg(feature = "live")]
 pub mod sizing;
 pub mod storms;
 pub mod summary;

@@ -1,20 +1,25 @@
 //! The answer of `size pods`: one struct, as JSON, as Markdown, on a terminal.
 
 mod remarks;
+mod savings;
+mod sections;
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::chart::Chart;
-use super::sheet::{Cell, Mood, Section, grouped};
+use self::savings::SavingsReport;
+use self::sections::WHAT_PODS_CARRIED;
+use super::chart::{self, Chart, ChartError};
+use super::sheet::grouped;
 use super::{markdown, terminal};
 use crate::sizing::answer::{Answer, Survival, Test};
 use crate::sizing::goal::{Goal, Resource};
 use crate::sizing::model::{Model, Pods};
 use crate::sizing::pods::{Evidence, Played, Sizing};
 use crate::sizing::proof::{Proven, Says};
+use crate::sizing::prove::Shown;
 use crate::sizing::search::Found;
 use crate::sizing::usl::Freedom;
 use crate::verdict::Outcome;
@@ -55,9 +60,11 @@ pub struct Report {
     pub survival: Vec<SurvivalReport>,
     /// The load on those pods, some of which die, and on one fewer.
     pub proofs: Vec<ProofReport>,
+    /// The storm of the first proof, and what other ways of coming back from it save; null: it was not played.
+    pub savings: Option<SavingsReport>,
     /// Every step, with the run that shows it.
     pub steps: Vec<Played>,
-    /// Seconds that the steps and the proofs took, all together.
+    /// Seconds that the steps took, all together.
     pub took_s: f64,
 }
 
@@ -152,8 +159,21 @@ pub struct SurvivalReport {
     pub recovery_by: Resource,
 }
 
-/// The section that the plots belong to.
-const WHAT_PODS_CARRIED: &str = "What pods carried";
+/// What is drawn, by the section that it belongs to.
+#[derive(Clone, Debug, Default)]
+pub struct Plots {
+    /// Load against latency, and capacity against pods.
+    pub steps: Vec<Chart>,
+    /// How clients came back from the storm of the proof.
+    pub storm: Vec<Chart>,
+}
+
+impl Plots {
+    /// Each is a file of its own.
+    pub fn all(&self) -> impl Iterator<Item = &Chart> {
+        self.steps.iter().chain(&self.storm)
+    }
+}
 
 impl Report {
     /// Everything that is said.
@@ -164,7 +184,7 @@ impl Report {
         answer: &Answer,
         lose: u32,
         within: Duration,
-        proofs: &[(Test, Vec<Proven>)],
+        shown: &Shown,
     ) -> Self {
         let resilient = answer.resilient.map(|survival| survival.pods);
         Self {
@@ -180,10 +200,11 @@ impl Report {
             pods_with_loss: resilient,
             pods_in_update: resilient.map(|pods| pods + 1),
             binding: answer.binding,
-            remarks: remarks::of(sizing, evidence, models, answer, proofs),
+            remarks: remarks::of(sizing, evidence, models, answer, shown),
             resources: models.iter().map(|model| resource(model, &sizing.goal, answer)).collect(),
             survival: answer.around.iter().map(|all| survival(all, within)).collect(),
-            proofs: proofs.iter().map(|(test, runs)| proof(test, runs, within)).collect(),
+            proofs: shown.proofs.iter().map(|(test, runs)| proof(test, runs, within)).collect(),
+            savings: shown.weathered.as_ref().map(SavingsReport::new),
             steps: evidence.steps.clone(),
             took_s: evidence.steps.iter().map(|step| step.took_s).sum(),
         }
@@ -213,14 +234,27 @@ impl Report {
         Ok(json)
     }
 
+    /// The plots that [`Self::markdown`] shows.
+    ///
+    /// # Errors
+    ///
+    /// What cannot be drawn.
+    pub fn plots(&self) -> Result<Plots, ChartError> {
+        let storm = self.savings.as_ref().map_or_else(|| Ok(Vec::new()), SavingsReport::charts)?;
+        Ok(Plots { steps: chart::pods::charts(&self.resources, &self.steps)?, storm })
+    }
+
     /// `answer.md`, with these plots beside it.
-    pub fn markdown(&self, charts: &[Chart]) -> String {
+    pub fn markdown(&self, plots: &Plots) -> String {
         let mut text = format!("# {}\n", self.headline());
         for section in self.sections() {
             markdown::render_section(&section, &mut text);
-            if section.title == WHAT_PODS_CARRIED {
-                text.extend(charts.iter().map(Chart::markdown));
-            }
+            let charts: &[Chart] = match section.title {
+                WHAT_PODS_CARRIED => &plots.steps,
+                savings::TITLE => &plots.storm,
+                _ => &[],
+            };
+            text.extend(charts.iter().map(Chart::markdown));
         }
         text
     }
@@ -266,186 +300,6 @@ impl Report {
                 let why = self.remarks.iter().find(binds).map_or_else(String::new, |why| format!(" ({why})"));
                 format!("how many pods {goal} need is not known: {} bind{why}", self.binding)
             }
-        }
-    }
-
-    fn sections(&self) -> Vec<Section> {
-        let all = [
-            self.answer_section(),
-            self.found_section(),
-            self.survival_section(),
-            self.proof_section(),
-            self.steps_section(),
-        ];
-        all.into_iter().filter(|section| !section.rows.is_empty() || !section.lines.is_empty()).collect()
-    }
-
-    fn answer_section(&self) -> Section {
-        let rows = self.resources.iter().map(|resource| {
-            let pods = resource.pods.map_or_else(|| open("not known"), |pods| number(&pods.to_string()));
-            vec![
-                word(resource.resource.name()),
-                number(&with_unit(resource.demand, resource.resource)),
-                resource
-                    .per_pod
-                    .map_or_else(|| open("not known"), |each| number(&with_unit(each, resource.resource))),
-                pods,
-                word(&resource.pods_by.replace('_', " ")),
-            ]
-        });
-        Section {
-            title: "Pods by resource",
-            head: vec!["resource", "needed", "least per pod", "pods", "by"],
-            rows: rows.collect(),
-            lines: self.remarks.clone(),
-        }
-    }
-
-    fn found_section(&self) -> Section {
-        let rows = self.resources.iter().flat_map(|resource| {
-            resource.found.iter().map(|found| {
-                let (carried, failed) = told(&found.found, resource.resource);
-                let limit = found.limit.map_or_else(String::new, |limit| with_unit(limit, resource.resource));
-                let fitted = found.fitted.map_or_else(String::new, |[low, best, high]| {
-                    format!("{} ({} to {})", amount(best), amount(low), amount(high))
-                });
-                vec![
-                    word(resource.resource.name()),
-                    number(&found.pods.to_string()),
-                    number(&carried),
-                    number(&failed),
-                    number(&limit),
-                    number(&fitted),
-                ]
-            })
-        });
-        let law = |resource: &ResourceReport| {
-            let law = resource.law.as_ref()?;
-            let coherency = if law.coherency_fixed {
-                ", coherency taken as 0: four pod counts cannot tell it"
-            } else {
-                ""
-            };
-            Some(format!(
-                "{}: {} per pod alone, contention {:.4}, coherency {:.5}{coherency}; no point is further than {:.1}% off",
-                resource.resource,
-                with_unit(law.lambda, resource.resource),
-                law.sigma,
-                law.kappa,
-                law.largest_residual * 100.0
-            ))
-        };
-        Section {
-            title: WHAT_PODS_CARRIED,
-            head: vec!["resource", "pods", "passed", "failed", "limit", "by the law"],
-            rows: rows.collect(),
-            lines: self.resources.iter().filter_map(law).collect(),
-        }
-    }
-
-    fn survival_section(&self) -> Section {
-        let rows = self.survival.iter().map(|all| {
-            let recovery = format!("{:.1} s ({})", all.recovery_s, all.recovery_by);
-            let verdict = if all.survives { ("survives", Mood::Good) } else { ("does not", Mood::Bad) };
-            vec![
-                number(&all.pods.to_string()),
-                number(&all.left.to_string()),
-                word(all.tightest.name()),
-                number(&format!("{:+.0}%", all.headroom * 100.0)),
-                number(&amount(all.storm)),
-                number(&recovery),
-                Cell { text: verdict.0.to_owned(), number: false, mood: verdict.1 },
-            ]
-        });
-        Section {
-            title: "When pods die",
-            head: vec!["pods", "left", "tightest", "headroom", "reconnect", "all back after", ""],
-            rows: rows.collect(),
-            lines: Vec::new(),
-        }
-    }
-
-    fn proof_section(&self) -> Section {
-        let rows = self.proofs.iter().flat_map(|proof| {
-            let expected = proof.expected.map_or_else(|| "either".to_owned(), |outcome| outcome.to_string());
-            proof.runs.iter().map(move |run| {
-                let measured = match run.recovery_us_max {
-                    Some(_) if run.live_at_end < run.clients => open("not all are back"),
-                    Some(most) => number(&format!("{:.1} s", most as f64 / 1e6)),
-                    None => open("not known"),
-                };
-                vec![
-                    number(&run.pods.to_string()),
-                    number(&run.lose.to_string()),
-                    number(&format!("{:+.0}%", proof.margin * 100.0)),
-                    word(&expected),
-                    outcome(run.outcome),
-                    number(&format!("{} of {}", run.live_at_end, run.clients)),
-                    number(&format!("{:.1} s", proof.recovery_s_computed)),
-                    measured,
-                    word(run.because.first().map_or("", String::as_str)),
-                    word(run.run.as_deref().unwrap_or("not played")),
-                ]
-            })
-        });
-        let lines = self.proofs.iter().map(|proof| match (proof.says, proof.expected) {
-            (Says::Confirmed, Some(Outcome::Passed)) => {
-                format!("{} pods survive losing {}: shown", proof.pods, proof.lose)
-            }
-            (Says::Confirmed, _) => format!("{} pods do not: shown", proof.pods),
-            (Says::Contradicted, Some(Outcome::Passed)) => format!(
-                "{} pods do NOT survive losing {}, twice: the steps, each with one resource, say otherwise; believe the proof",
-                proof.pods, proof.lose
-            ),
-            (Says::Contradicted, _) => format!(
-                "{} pods survive losing {} as well, twice: the answer asks for more than it takes",
-                proof.pods, proof.lose
-            ),
-            (Says::Open, None) => format!(
-                "{} pods lack less than the resolution: the run shows what came of it, and proves nothing",
-                proof.pods
-            ),
-            (Says::Open, Some(_)) => format!("of {} pods it could not be shown", proof.pods),
-            (Says::NotPlayed, _) => {
-                format!("with {} pods it was not played: this machine cannot hold the load", proof.pods)
-            }
-        });
-        Section {
-            title: "Proof: the whole load, and pods die in mid-hold",
-            head: vec![
-                "pods",
-                "lost",
-                "to spare",
-                "expected",
-                "outcome",
-                "live at the end",
-                "all back, computed",
-                "measured",
-                "because",
-                "run",
-            ],
-            lines: lines.collect(),
-            rows: rows.collect(),
-        }
-    }
-
-    fn steps_section(&self) -> Section {
-        let rows = self.steps.iter().map(|step| {
-            vec![
-                number(&step.pods.to_string()),
-                word(step.resource.name()),
-                number(&with_unit(step.load, step.resource)),
-                outcome(step.outcome),
-                number(&format!("{:.0} s", step.window_s)),
-                word(step.because.first().map_or("", String::as_str)),
-                word(&step.run),
-            ]
-        });
-        Section {
-            title: "Steps",
-            head: vec!["pods", "resource", "load", "outcome", "window", "because", "run"],
-            rows: rows.collect(),
-            lines: vec![format!("{} steps, {:.0} s", self.steps.len(), self.took_s)],
         }
     }
 }
@@ -513,21 +367,6 @@ fn proof(test: &Test, runs: &[Proven], within: Duration) -> ProofReport {
     }
 }
 
-/// Passed and failed, as people read it.
-fn told(found: &Found, resource: Resource) -> (String, String) {
-    let show = |load: f64| with_unit(load, resource);
-    match *found {
-        Found::Between { carried, failed } => (show(carried), show(failed)),
-        Found::AtLeast { carried, unjudged: None } => (format!("at least {}", show(carried)), String::new()),
-        Found::AtLeast { carried, unjudged: Some(unjudged) } => {
-            (format!("at least {}", show(carried)), format!("{} could not be judged", show(unjudged)))
-        }
-        Found::Behind { carried } => (show(carried), "no more sync pages".to_owned()),
-        Found::LessThan { failed } => (String::new(), show(failed)),
-        Found::Nothing { unjudged } => (String::new(), format!("{} could not be judged", show(unjudged))),
-    }
-}
-
 fn with_unit(load: f64, resource: Resource) -> String {
     format!("{}{}", amount(load), resource.unit())
 }
@@ -537,23 +376,167 @@ fn amount(load: f64) -> String {
     if load < 100.0 && load.fract() != 0.0 { format!("{load:.1}") } else { grouped(load.round() as u64) }
 }
 
-fn outcome(outcome: Outcome) -> Cell {
-    let mood = match outcome {
-        Outcome::Passed => Mood::Good,
-        Outcome::Failed => Mood::Bad,
-        Outcome::Inconclusive => Mood::Open,
-    };
-    Cell { text: outcome.to_string(), number: false, mood }
-}
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
 
-fn word(text: &str) -> Cell {
-    Cell { text: text.to_owned(), number: false, mood: Mood::Plain }
-}
+    use serde_json::Value;
 
-fn number(text: &str) -> Cell {
-    Cell { text: text.to_owned(), number: true, mood: Mood::Plain }
-}
+    use super::*;
+    use crate::report::run::HookOptions;
+    use crate::report::sample;
+    use crate::seed::Seed;
+    use crate::sizing::step::Terms;
 
-fn open(text: &str) -> Cell {
-    Cell { text: text.to_owned(), number: true, mood: Mood::Open }
+    fn sizing() -> Sizing {
+        let profile = sample::profile();
+        Sizing {
+            goal: Goal::of(&profile, None, Duration::from_secs(30)),
+            profile,
+            pods: vec![1, 2, 3],
+            resources: Resource::ALL.to_vec(),
+            terms: Terms {
+                window: Duration::from_secs(10),
+                window_most: Duration::from_secs(60),
+                resolution: 0.05,
+                ramp: 20.0,
+            },
+            out: PathBuf::new(),
+            exe: PathBuf::new(),
+            hooks: HookOptions::default(),
+            shared: false,
+            limits: None,
+        }
+    }
+
+    /// A pod carries 60 % of the goal of everything, as far as three pods; of five there is a law.
+    fn report(sizing: &Sizing, pods: u32, shown: impl FnOnce(&Answer) -> Shown) -> Report {
+        let within = Duration::from_secs(30);
+        let model = |resource: Resource| {
+            let found = (1..=pods).map(|pods| {
+                let carried = sizing.goal.demand(resource) * 0.6 * f64::from(pods);
+                (pods, Found::Between { carried, failed: carried * 1.05 })
+            });
+            Model::new(resource, found.collect(), &mut Seed(1).stream("report", [0; 3]))
+        };
+        let models: Vec<Model> = Resource::ALL.map(model).into();
+        let answer = Answer::new(&sizing.goal, &models, 1, within);
+        let mut evidence = Evidence::default();
+        evidence.found.extend(models.iter().map(|model| (model.resource, model.found.clone())));
+        evidence.steps.push(
+            serde_json::from_value(serde_json::json!({
+                "resource": "deliveries", "pods": 1, "load": 9.5, "again": 0, "because": ["p99"], "run": "run",
+                "outcome": "failed", "latency_us_p99": { "delivery_intended": 900 },
+            }))
+            .expect("a step"),
+        );
+        Report::new(sizing, &evidence, &models, &answer, 1, within, &shown(&answer))
+    }
+
+    /// The proof of the answer, and the storm of it.
+    fn shown(answer: &Answer) -> Shown {
+        let computed = answer.resilient.expect("known");
+        let weathered = savings::tests::weathered(30);
+        let documented = weathered.runs[0].1.clone().expect("played");
+        let proof = weathered.proof;
+        let proven = Proven {
+            pods: proof.pods,
+            lose: proof.lose,
+            within_s: 30.0,
+            again: 0,
+            outcome: Outcome::Passed,
+            because: Vec::new(),
+            bottleneck: false,
+            clients: 100,
+            live_at_end: 100,
+            recovered: 33,
+            recovery_us_p99: Some(2_500_000),
+            recovery_us_max: Some(2_600_000),
+            run: Some(documented.run.clone()),
+            storm: Some(documented),
+        };
+        let test = Test { proof, expected: Some(Outcome::Passed), computed };
+        Shown { proofs: vec![(test, vec![proven])], weathered: Some(weathered) }
+    }
+
+    #[test]
+    fn an_answer_has_what_spread_and_jitter_save_beside_its_proof_and_its_plots() {
+        let report = report(&sizing(), 3, shown);
+        let page = report.markdown(&report.plots().expect("drawn"));
+        let place = |words: &str| page.find(words).unwrap_or_else(|| panic!("{words}\n{page}"));
+        let order = [
+            "## What pods carried",
+            "](capacity-deliveries.svg)",
+            "## Proof",
+            "## What spread and jitter would save",
+            "](storm-recovery.svg)",
+            "](storm-reconnects.svg)",
+            "## Steps",
+        ];
+        assert!(order.map(place).is_sorted(), "{page}");
+        assert!(!page.contains("is not known: it takes the proof"), "{page}");
+        assert_eq!((report.pods, report.pods_with_loss), (Some(2), Some(3)));
+    }
+
+    #[test]
+    fn without_a_proof_nobody_knows_what_they_save_and_that_is_said() {
+        let report = report(&sizing(), 3, |_| Shown::default());
+        let page = report.markdown(&report.plots().expect("drawn"));
+        assert!(
+            page.contains("what spread and jitter would save is not known: it takes the proof"),
+            "{page}"
+        );
+        assert!(!page.contains("## What spread") && !page.contains("storm-recovery"), "{page}");
+        assert_eq!(
+            report.savings.is_none(),
+            serde_json::to_value(&report).expect("JSON")["savings"].is_null()
+        );
+    }
+
+    #[test]
+    fn what_is_inconclusive_about_the_savings_makes_the_answer_neither_refuted_nor_unproven() {
+        let report = report(&sizing(), 3, |answer| {
+            let mut shown = shown(answer);
+            let weathered = shown.weathered.as_mut().expect("played");
+            weathered.runs[1].1 = Err("failed to find room".to_owned());
+            shown
+        });
+        assert!(report.savings.as_ref().is_some_and(|savings| !savings.conclusive));
+        assert!(!report.is_refuted() && !report.is_unproven());
+        assert!(report.text(110).contains("INCONCLUSIVE, spread 10s"), "{}", report.text(110));
+    }
+
+    /// Real output against `reports/size-pods.schema.json`, which allows no key that it does not know.
+    #[test]
+    fn real_output_keeps_to_its_schema() {
+        let schema = include_str!("../../reports/size-pods.schema.json");
+        let schema = serde_json::from_str(schema).expect("the schema is JSON");
+        let validator = jsonschema::validator_for(&schema).expect("the schema is one");
+        let broken = |answer: &Answer| {
+            let mut shown = shown(answer);
+            let proven = &mut shown.proofs[0].1[0];
+            (proven.recovery_us_max, proven.storm, proven.run) = (None, None, None);
+            let weathered = shown.weathered.as_mut().expect("played");
+            weathered.runs[1].1 = Err("failed to find room".to_owned());
+            let run = weathered.runs[2].1.as_mut().expect("played");
+            (run.storm, run.doubt) = (None, Some("no storm".to_owned()));
+            shown
+        };
+        let sizing = sizing();
+        let mut values: Vec<Value> = Vec::new();
+        for report in
+            [report(&sizing, 3, shown), report(&sizing, 5, broken), report(&sizing, 1, |_| Shown::default())]
+        {
+            values.push(serde_json::from_str(&report.json().expect("JSON")).expect("JSON"));
+        }
+        for value in &values {
+            let errors: Vec<String> = validator
+                .iter_errors(value)
+                .map(|error| format!("{}: {error}", error.instance_path()))
+                .collect();
+            assert!(errors.is_empty(), "{errors:#?}");
+        }
+        values[0]["savings"]["ways"][1]["seconds"] = 1.into();
+        assert!(!validator.is_valid(&values[0]), "a key that nobody knows");
+    }
 }

@@ -64,12 +64,14 @@ const PLAN: &str = "plan.toml";
 const STEPS: &str = "steps.jsonl";
 
 impl<T: Serialize + DeserializeOwned> Kept<T> {
-    /// The steps of this directory, which must be of this plan or nobody's.
+    /// The steps of this directory, which must be of this plan or nobody's; one that is not there is made.
     ///
     /// # Errors
     ///
     /// [`KeptError`]
     pub fn open(directory: &Path, plan: &str) -> Result<Self, KeptError> {
+        let made = fs::create_dir_all(directory);
+        made.map_err(|source| KeptError::Write { path: directory.to_owned(), source })?;
         same_plan(&directory.join(PLAN), plan)?;
         Self::read(directory.join(STEPS))
     }

@@ -1,25 +1,25 @@
-//! Plays the searches and the proof: every step is a whole run, judged like any other, and kept.
+//! Plays the searches: every step is a whole run, judged like any other, and kept.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 use super::goal::{Goal, Resource};
-use super::kept::{Kept, KeptError};
+use super::judgement::Judgement;
+use super::kept::Kept;
 use super::proof::{Proof, Proven};
+use super::run::{Finished, Place, PlayError};
 use super::search::{Found, Search};
 use super::step::{Known, Step, Terms};
+use super::storm::play::CompareObserver;
 use crate::collector::collected::Metric;
 use crate::plan::Load;
 use crate::profile::{Limits, Profile};
-use crate::report::Summary;
-use crate::report::run::{HookOptions, RunError, RunObserver, RunOptions, RunOutcome};
+use crate::report::run::HookOptions;
 use crate::report::summary::Latency;
 use crate::verdict::Outcome;
-use crate::worker::coordinator::{self, Scaler};
+use crate::worker::coordinator::Scaler;
 
 /// What is to be found out.
 #[derive(Clone, Debug)]
@@ -86,22 +86,8 @@ pub struct Evidence {
     pub steps: Vec<Played>,
 }
 
-/// Why there is no answer; completes "failed to …".
-#[derive(Debug, Error)]
-pub enum SizingError {
-    /// A run could not be made.
-    #[error("play a step")]
-    Run(#[source] RunError),
-    /// Finished steps could not be kept, or those that are there are of something else.
-    #[error(transparent)]
-    Kept(#[from] KeptError),
-    /// A person ended it.
-    #[error("interrupted; finished steps are kept")]
-    Interrupted,
-}
-
 /// Who watches a sizing.
-pub trait SizingObserver: RunObserver {
+pub trait SizingObserver: CompareObserver {
     /// A step begins, or is taken from those that are kept.
     fn step(&mut self, step: &Step, again: u32);
 
@@ -122,7 +108,7 @@ impl Sizing {
     /// # Errors
     ///
     /// The first step that cannot be played, or kept.
-    pub fn play(&self, observer: &mut dyn SizingObserver) -> Result<Evidence, SizingError> {
+    pub fn play(&self, observer: &mut dyn SizingObserver) -> Result<Evidence, PlayError> {
         let mut stage = Stage {
             sizing: self,
             kept: Kept::open(&self.out, &self.plan())?,
@@ -132,48 +118,10 @@ impl Sizing {
         };
         let played = stage.play(observer);
         let taken_back = match &mut stage.scaler {
-            Some(scaler) => scaler.take_back(observer).map_err(run_error),
+            Some(scaler) => scaler.take_back(observer).map_err(PlayError::from),
             None => Ok(()),
         };
         played.and(taken_back).map(|()| stage.evidence)
-    }
-
-    /// Plays a load on pods of which some die. What agrees with what is `expected` is believed at once, anything else is
-    /// played again. A proof that this machine cannot hold says so instead.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be kept, or a person ended it.
-    pub fn prove(
-        &self,
-        proof: &Proof,
-        expected: Option<Outcome>,
-        observer: &mut dyn SizingObserver,
-    ) -> Result<Vec<Proven>, SizingError> {
-        let mut kept: Kept<Proven> = Kept::read(self.out.join(PROOFS))?;
-        let mut all: Vec<Proven> = Vec::new();
-        for again in 0..2 {
-            observer.proof(proof, again);
-            let same =
-                |proven: &Proven| (proven.pods, proven.lose, proven.again) == (proof.pods, proof.lose, again);
-            let proven = match kept.find(same) {
-                Some(proven) => proven.clone(),
-                None => {
-                    let proven = self.run_proof(proof, again, observer)?;
-                    if proven.run.is_some() {
-                        kept.keep(proven.clone())?;
-                    }
-                    proven
-                }
-            };
-            observer.proven(&proven);
-            let enough = proven.run.is_none() || expected.is_none_or(|expected| proven.outcome == expected);
-            all.push(proven);
-            if enough {
-                break;
-            }
-        }
-        Ok(all)
     }
 
     /// Steps of another profile, or on other terms, say nothing about this one.
@@ -217,67 +165,14 @@ impl Sizing {
         }
     }
 
-    fn run(&self, profile: Profile, observer: &mut dyn SizingObserver) -> Result<RunOutcome, SizingError> {
-        let options = RunOptions {
-            out: self.out.clone(),
-            shared: self.shared,
-            cleanup: false,
-            // No step has commands of its own; what scales a deployment has a journal that this process holds.
-            hooks: HookOptions::default(),
-            exe: self.exe.clone(),
-            profile_toml: profile.to_toml(),
-        };
-        let outcome =
-            coordinator::run(Arc::new(profile), &options, &mut Quiet(observer)).map_err(run_error)?;
-        if outcome.interrupted { Err(SizingError::Interrupted) } else { Ok(outcome) }
-    }
-
-    fn run_proof(
+    pub(super) fn run(
         &self,
-        proof: &Proof,
-        again: u32,
+        profile: Profile,
         observer: &mut dyn SizingObserver,
-    ) -> Result<Proven, SizingError> {
-        let profile = proof.profile(&self.profile, &self.goal, &self.terms);
-        let Proof { pods, lose, .. } = *proof;
-        let clients = u64::from(profile.population.clients);
-        let outcome = match self.run(profile, observer) {
-            Ok(outcome) => outcome,
-            Err(SizingError::Run(RunError::Preflight(error))) => {
-                return Ok(Proven {
-                    pods,
-                    lose,
-                    again,
-                    outcome: Outcome::Inconclusive,
-                    because: vec![format!("not played: failed to {error}")],
-                    bottleneck: false,
-                    clients,
-                    live_at_end: 0,
-                    recovered: 0,
-                    recovery_us_p99: None,
-                    recovery_us_max: None,
-                    run: None,
-                });
-            }
-            Err(error) => return Err(error),
-        };
-        let summary = &outcome.summary;
-        let judgement = Judgement::of(summary);
-        let recovery = summary.latency_us.get(&Metric::Recovery).copied().unwrap_or_default();
-        Ok(Proven {
-            pods,
-            lose,
-            again,
-            outcome: judgement.outcome,
-            because: judgement.because,
-            bottleneck: judgement.bottleneck,
-            clients,
-            live_at_end: summary.clients.live_at_end,
-            recovered: recovery.count,
-            recovery_us_p99: recovery.p99,
-            recovery_us_max: recovery.max,
-            run: Some(name_of(&outcome)),
-        })
+    ) -> Result<Finished, PlayError> {
+        // No step has commands of its own; what scales a deployment has a journal that this process holds.
+        let hooks = HookOptions::default();
+        Place { out: &self.out, exe: &self.exe, shared: self.shared, hooks }.run(profile, observer)
     }
 }
 
@@ -292,7 +187,7 @@ struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    fn play(&mut self, observer: &mut dyn SizingObserver) -> Result<(), SizingError> {
+    fn play(&mut self, observer: &mut dyn SizingObserver) -> Result<(), PlayError> {
         for &pods in &self.sizing.pods {
             // Where limits are enforced, there is no room for more clients than they allow.
             let limit = self.sizing.limits.as_ref().map(|limits| f64::from(limits.clients));
@@ -330,7 +225,7 @@ impl Stage<'_> {
         known: Known,
         pages: Option<f64>,
         observer: &mut dyn SizingObserver,
-    ) -> Result<Found, SizingError> {
+    ) -> Result<Found, PlayError> {
         let (least, most) = self.sizing.bounds(resource);
         // Every handshake has a page before it: above what the pods carry of those, it is not handshakes that fail.
         let pages = pages.filter(|&pages| resource == Resource::Handshakes && pages < most);
@@ -384,15 +279,14 @@ impl Stage<'_> {
         again: u32,
         known: Known,
         observer: &mut dyn SizingObserver,
-    ) -> Result<Played, SizingError> {
+    ) -> Result<Played, PlayError> {
         self.scale(step.pods, observer)?;
         let sizing = self.sizing;
         let (profile, window) = step.profile(&sizing.profile, &sizing.terms, known);
-        let outcome = sizing.run(profile.clone(), observer)?;
-        let summary = &outcome.summary;
-        let mut judgement = Judgement::of(summary);
+        let Finished { summary, run } = sizing.run(profile.clone(), observer)?;
+        let mut judgement = Judgement::of(&summary);
         if judgement.outcome == Outcome::Passed
-            && let Some(short) = window.short_of(&profile, summary)
+            && let Some(short) = window.short_of(&profile, &summary)
         {
             judgement.outcome = Outcome::Inconclusive;
             judgement.because.push(short);
@@ -410,107 +304,23 @@ impl Stage<'_> {
             window_s: window.length.as_secs_f64(),
             took_s: summary.duration_s,
             latency_us_p99: summary.latency_us.iter().filter_map(p99).collect(),
-            run: name_of(&outcome),
+            run,
         })
     }
 
     /// A deployment has this many pods from now on.
-    fn scale(&mut self, pods: u32, observer: &mut dyn SizingObserver) -> Result<(), SizingError> {
+    fn scale(&mut self, pods: u32, observer: &mut dyn SizingObserver) -> Result<(), PlayError> {
         let Sizing { profile, hooks, .. } = self.sizing;
         if profile.target.url.is_none() || self.scaled_to == Some(pods) {
             return Ok(());
         }
         if self.scaler.is_none() {
-            self.scaler = Some(Scaler::begin(profile, hooks, observer).map_err(run_error)?);
+            self.scaler = Some(Scaler::begin(profile, hooks, observer)?);
         }
         if let Some(scaler) = &mut self.scaler {
-            scaler.scale(pods, observer).map_err(run_error)?;
+            scaler.scale(pods, observer)?;
         }
         self.scaled_to = Some(pods);
         Ok(())
-    }
-}
-
-fn run_error(error: RunError) -> SizingError {
-    match error {
-        RunError::Interrupted => SizingError::Interrupted,
-        error => SizingError::Run(error),
-    }
-}
-
-fn name_of(outcome: &RunOutcome) -> String {
-    outcome.directory.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// What a run says of its target, as a sizing takes it.
-struct Judgement {
-    outcome: Outcome,
-    /// Objectives that were not met, and what the harness says of itself.
-    because: Vec<String>,
-    bottleneck: bool,
-}
-
-impl Judgement {
-    /// Whoever is served late by its own machine cannot tell what a target has failed to do in time, whatever the objective
-    /// is about (ours): such a failure is nobody's. Lag only ever adds to a latency, so that what passed has passed.
-    fn of(summary: &Summary) -> Self {
-        let missed = summary.objectives.iter().filter(|judged| judged.outcome != Outcome::Passed);
-        let missed = missed.map(|judged| match &judged.reason {
-            Some(reason) => format!("{} {}: {reason}", judged.name, judged.limit),
-            None => format!("{} {}", judged.name, judged.limit),
-        });
-        let mut because: Vec<String> = missed.chain(summary.harness.reasons.iter().cloned()).collect();
-        let lag = summary.harness.loop_lag_us_p99.unwrap_or(0);
-        let late = summary.verdict == Outcome::Failed && lag >= LAG_MOST_US;
-        if late {
-            because.insert(
-                0,
-                format!("the harness itself was late: its own timers by {} ms (p99)", lag / 1_000),
-            );
-        }
-        Self {
-            outcome: if late { Outcome::Inconclusive } else { summary.verdict },
-            because,
-            bottleneck: late || summary.harness.bottleneck,
-        }
-    }
-}
-
-/// See [`Judgement::of`].
-const LAG_MOST_US: u64 = 250_000;
-
-/// Lines of the runs themselves are for their run directories.
-struct Quiet<'a>(&'a mut dyn SizingObserver);
-
-impl RunObserver for Quiet<'_> {
-    fn interval(&mut self, view: &crate::report::run::ProgressView) {
-        self.0.interval(view);
-    }
-
-    fn note(&mut self, _line: &str) {}
-}
-
-/// One line of JSON a finished proof, beside the steps.
-const PROOFS: &str = "proofs.jsonl";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::report::sample;
-    use crate::verdict;
-
-    #[test]
-    fn what_fails_while_the_harness_itself_is_late_is_not_the_targets_failure() {
-        let (profile, collected) = (sample::profile(), sample::collected());
-        let verdict = verdict::judge(&profile, &collected);
-        let mut summary = Summary::new(&profile, &collected, &verdict, &sample::info());
-        let mut judged = |outcome, lag| {
-            (summary.verdict, summary.harness.loop_lag_us_p99) = (outcome, Some(lag));
-            let judgement = Judgement::of(&summary);
-            (judgement.outcome, judgement.because.first().is_some_and(|why| why.contains("600 ms")))
-        };
-        assert_eq!(judged(Outcome::Failed, 600_000), (Outcome::Inconclusive, true));
-        assert_eq!(judged(Outcome::Failed, 20_000), (Outcome::Failed, false));
-        assert_eq!(judged(Outcome::Passed, 600_000), (Outcome::Passed, false), "lag only adds");
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::goal::Goal;
 use super::step::{HALF_A_SECOND, Terms, short_drain};
+use super::storm;
 use crate::collector::collected::Metric;
 use crate::plan::Load;
 use crate::profile::quantity::{Rate, Share};
@@ -37,6 +38,9 @@ pub struct Proven {
     pub pods: u32,
     /// Of these, so many died.
     pub lose: u32,
+    /// Seconds in which everybody had to be back; 0: kept before this was written down, and not known.
+    #[serde(default)]
+    pub within_s: f64,
     /// 0, or 1 when it was played again.
     pub again: u32,
     /// What came of it.
@@ -55,8 +59,19 @@ pub struct Proven {
     pub recovery_us_p99: Option<u64>,
     /// The longest.
     pub recovery_us_max: Option<u64>,
+    /// The storm that the loss made; null: it could not be played.
+    #[serde(default)]
+    pub storm: Option<storm::Played>,
     /// The run directory, in that of the sizing; null: it could not be played (`because`).
     pub run: Option<String>,
+}
+
+impl Proven {
+    /// What was judged by another time to recover, or tells nothing of its storm, is another one.
+    pub fn is_of(&self, proof: &Proof, again: u32) -> bool {
+        let within = (self.within_s - proof.within.as_secs_f64()).abs() < 1e-9;
+        (self.pods, self.lose, self.again) == (proof.pods, proof.lose, again) && within
+    }
 }
 
 /// What the runs of a proof say of the answer.
@@ -194,6 +209,7 @@ mod tests {
         let run = |outcome| Proven {
             pods: 3,
             lose: 1,
+            within_s: 8.0,
             again: 0,
             outcome,
             because: Vec::new(),
@@ -203,6 +219,7 @@ mod tests {
             recovered: 3,
             recovery_us_p99: None,
             recovery_us_max: None,
+            storm: None,
             run: Some("run".to_owned()),
         };
         let says = |expected, outcomes: &[Outcome]| {
@@ -219,6 +236,23 @@ mod tests {
         assert_eq!(says(Some(Passed), &[]), Says::NotPlayed);
         let unplayed = Proven { run: None, ..run(Inconclusive) };
         assert_eq!(Says::of(Some(Passed), &[unplayed]), Says::NotPlayed);
+    }
+
+    #[test]
+    fn a_kept_proof_is_of_the_same_pods_and_of_the_same_time_to_recover() {
+        let line = |within_s: &str| -> Proven {
+            let text = format!(
+                "{{\"pods\": 3, \"lose\": 1, {within_s} \"again\": 0, \"outcome\": \"passed\", \"because\": [], \
+                 \"bottleneck\": false, \"clients\": 9, \"live_at_end\": 9, \"recovered\": 3, \"recovery_us_p99\": null, \
+                 \"recovery_us_max\": null, \"run\": \"run\"}}"
+            );
+            serde_json::from_str(&text).expect("a kept line")
+        };
+        let proof = Proof { pods: 3, lose: 1, within: Duration::from_secs(8) };
+        assert!(line("\"within_s\": 8.0,").is_of(&proof, 0));
+        assert!(!line("\"within_s\": 8.0,").is_of(&proof, 1), "not played again yet");
+        assert!(!line("\"within_s\": 9.0,").is_of(&proof, 0), "judged by another time");
+        assert!(!line("").is_of(&proof, 0), "nobody knows by which, nor of its storm");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use wavesoak::report::run::{HookOptions, ProgressView, RunObserver};
 use wavesoak::sizing::pods::{Played, Sizing, SizingObserver};
 use wavesoak::sizing::search::Found;
 use wavesoak::sizing::step::{Step, Terms};
+use wavesoak::sizing::storm::play::CompareObserver;
 use wavesoak::sizing::{Goal, Resource};
 
 use crate::balancer::{Balancer as _, Scaled};
@@ -71,6 +72,8 @@ impl RunObserver for Watch {
 
     fn note(&mut self, _line: &str) {}
 }
+
+impl CompareObserver for Watch {}
 
 impl SizingObserver for Watch {
     fn step(&mut self, _step: &Step, _again: u32) {}

@@ -5,6 +5,8 @@
 mod lb_timeout;
 mod pods;
 mod storm;
+mod watch;
+mod ways;
 
 use std::fs;
 use std::io;
@@ -16,6 +18,9 @@ use thiserror::Error;
 
 use super::exit::{Exit, Failure};
 use crate::profile::quantity::Written as _;
+use crate::report::run::RunError;
+use crate::sizing::kept::KeptError;
+use crate::sizing::run::PlayError;
 
 /// Find out how large and how patient a deployment must be, with evidence.
 #[derive(Debug, Subcommand)]
@@ -44,6 +49,18 @@ pub(super) fn run(command: &SizeCommand) -> Result<Exit, Failure> {
         SizeCommand::LbTimeout(args) => lb_timeout::run(args),
         SizeCommand::Pods(args) => pods::run(args),
         SizeCommand::Storm(args) => storm::run(args),
+    }
+}
+
+/// What a person can put right is no error of ours.
+fn failure(error: PlayError) -> Failure {
+    match error {
+        PlayError::Interrupted => Failure::interrupted(),
+        PlayError::Kept(error @ (KeptError::AnotherPlan { .. } | KeptError::NoStep { .. })) => {
+            Failure::usage(error)
+        }
+        PlayError::Run(RunError::Preflight(source)) => Failure::usage(source),
+        error => Failure::internal(error),
     }
 }
 

@@ -6,22 +6,21 @@ use std::time::Duration;
 use clap::Args;
 use thiserror::Error;
 
-use super::{SizeError, directory, duration, exe, write};
+use super::watch::Watch;
+use super::ways::WaysArgs;
+use super::{SizeError, directory, duration, exe, failure, write};
 use crate::cli::changes::Changes;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::progress::Progress;
 use crate::cli::run::Format;
 use crate::cli::{output, rails};
 use crate::profile::quantity::{Rate, Share, Written as _};
-use crate::report::chart;
-use crate::report::run::{HookOptions, ProgressView, RunError, RunObserver};
+use crate::report::run::HookOptions;
 use crate::report::sizing::Report;
 use crate::seed::Seed;
-use crate::sizing::answer::Test;
-use crate::sizing::kept::KeptError;
-use crate::sizing::pods::{Played, Sizing, SizingError, SizingObserver};
-use crate::sizing::proof::{Proof, Proven};
-use crate::sizing::step::{Step, Terms};
+use crate::sizing::pods::Sizing;
+use crate::sizing::prove::Shown;
+use crate::sizing::run::PlayError;
+use crate::sizing::step::Terms;
 use crate::sizing::{Answer, Goal, Model, Resource};
 use crate::worker::coordinator;
 
@@ -31,7 +30,8 @@ use crate::worker::coordinator;
 /// second, deliveries a second): the load is doubled until an objective is missed, then the interval is halved to the
 /// resolution; further numbers of pods begin near what the ones before carried. Every step is a whole run with a run
 /// directory of its own; one that failed is played again before it is believed. Then the answer is proved: the whole load on
-/// so many pods, some of which die in mid-hold, must pass, and on one pod fewer it must not. PROFILE gives the load, its
+/// so many pods, some of which die in mid-hold, must pass, and on one pod fewer it must not. What spread and jitter would
+/// save is shown by the same loss, whose clients come back in those ways, beside the proof. PROFILE gives the load, its
 /// objectives, and the embedded target whose pods are counted, or a deployment with a command in [sizing] that scales it.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
@@ -68,9 +68,11 @@ pub(in crate::cli) struct PodsArgs {
     /// Upgrades a second at which clients come when handshakes are not what is searched for (default: the profile's ramp)
     #[arg(long, value_name = "RATE", value_parser = rate)]
     ramp: Option<Rate>,
-    /// Leave out the proof
+    /// Leave out the proof, and with it what spread and jitter would save
     #[arg(long)]
     no_proof: bool,
+    #[command(flatten)]
+    ways: WaysArgs,
     /// Run the commands of [sizing], which scale a deployment, and what takes them back
     #[arg(long)]
     allow_exec: bool,
@@ -128,9 +130,9 @@ enum PodsError {
 pub(super) fn run(args: &PodsArgs) -> Result<Exit, Failure> {
     let sizing = sizing(args)?;
     output::talk(format_args!("finished steps are kept in {}", sizing.out.display()));
-    let mut steps = Steps { progress: Progress::new() };
-    let evidence = sizing.play(&mut steps);
-    steps.progress.finish();
+    let mut watch = Watch::new();
+    let evidence = sizing.play(&mut watch);
+    watch.finish();
     let evidence = evidence.map_err(failure)?;
     let seed = Seed(sizing.profile.seed);
     let models: Vec<Model> = (0..)
@@ -140,17 +142,17 @@ pub(super) fn run(args: &PodsArgs) -> Result<Exit, Failure> {
         })
         .collect();
     let answer = Answer::new(&sizing.goal, &models, args.lose, args.recover_within);
-    let proofs = prove(args, &sizing, &models, &answer, &mut steps);
-    steps.progress.finish();
-    let proofs = proofs.map_err(failure)?;
-    let report = Report::new(&sizing, &evidence, &models, &answer, args.lose, args.recover_within, &proofs);
+    let shown = show(args, &sizing, &models, &answer, &mut watch);
+    watch.finish();
+    let shown = shown.map_err(failure)?;
+    let report = Report::new(&sizing, &evidence, &models, &answer, args.lose, args.recover_within, &shown);
     let json = report.json().map_err(|error| Failure::internal(SizeError::Json(error)))?;
     write(&sizing.out.join("answer.json"), &json)?;
-    let charts = chart::pods::charts(&report.resources, &report.steps).map_err(Failure::internal)?;
-    for chart in &charts {
+    let plots = report.plots().map_err(Failure::internal)?;
+    for chart in plots.all() {
         write(&sizing.out.join(&chart.file), &chart.svg)?;
     }
-    write(&sizing.out.join("answer.md"), &report.markdown(&charts))?;
+    write(&sizing.out.join("answer.md"), &report.markdown(&plots))?;
     match args.format {
         Format::Json => output::data(&json)?,
         Format::Text => output::data(&report.text(output::columns()))?,
@@ -164,35 +166,28 @@ pub(super) fn run(args: &PodsArgs) -> Result<Exit, Failure> {
     })
 }
 
-/// The answer, played; nothing where it is not known, not wanted, or would have to kill pods that are not ours.
-fn prove(
+/// The answer, played, and its storm in other ways; nothing where it is not known, not wanted, or would have to kill pods that
+/// are not ours.
+fn show(
     args: &PodsArgs,
     sizing: &Sizing,
     models: &[Model],
     answer: &Answer,
-    steps: &mut Steps,
-) -> Result<Vec<(Test, Vec<Proven>)>, SizingError> {
+    watch: &mut Watch,
+) -> Result<Shown, PlayError> {
+    let mut shown = Shown::default();
     if args.no_proof || sizing.profile.target.url.is_some() {
-        return Ok(Vec::new());
+        return Ok(shown);
     }
     let resolution = sizing.terms.resolution;
-    let tests = answer.tests(&sizing.goal, models, args.lose, args.recover_within, resolution);
-    let mut proofs = Vec::new();
-    for test in tests {
-        proofs.push((test, sizing.prove(&test.proof, test.expected, steps)?));
+    for test in answer.tests(&sizing.goal, models, args.lose, args.recover_within, resolution) {
+        shown.proofs.push((test, sizing.prove(&test.proof, test.expected, watch)?));
     }
-    Ok(proofs)
-}
-
-fn failure(error: SizingError) -> Failure {
-    match error {
-        SizingError::Interrupted => Failure::interrupted(),
-        SizingError::Kept(error @ (KeptError::AnotherPlan { .. } | KeptError::NoStep { .. })) => {
-            Failure::usage(error)
-        }
-        SizingError::Run(RunError::Preflight(source)) => Failure::usage(source),
-        error => Failure::internal(error),
+    // The pods of the answer come first: of one fewer nobody wants to know how it is left.
+    if let Some((test, proven)) = shown.proofs.first() {
+        shown.weathered = sizing.weather(test, proven, &args.ways.repeated(1), watch)?;
     }
+    Ok(shown)
 }
 
 fn sizing(args: &PodsArgs) -> Result<Sizing, Failure> {
@@ -242,44 +237,4 @@ fn rate(text: &str) -> Result<Rate, String> {
 fn share(text: &str) -> Result<f64, String> {
     let Share(share) = Share::parse(text).map_err(|error| error.to_string())?;
     if (0.005..=0.5).contains(&share) { Ok(share) } else { Err("write 0.5% to 50%".to_owned()) }
-}
-
-/// Tells the steps as they come and go.
-struct Steps {
-    progress: Progress,
-}
-
-impl SizingObserver for Steps {
-    fn step(&mut self, step: &Step, again: u32) {
-        let Step { resource, pods, load } = step;
-        let again = if again == 0 { "" } else { ", again" };
-        self.progress.note(&format!("{pods} pods: {load:.0} {resource}{}{again}", resource.unit()));
-    }
-
-    fn played(&mut self, played: &Played) {
-        let because = played.because.first().map_or_else(String::new, |because| format!(": {because}"));
-        self.progress.note(&format!("  {}{because}", played.outcome));
-    }
-
-    fn proof(&mut self, proof: &Proof, again: u32) {
-        let Proof { pods, lose, .. } = proof;
-        let again = if again == 0 { "" } else { ", again" };
-        self.progress.note(&format!("proof: the whole load on {pods} pods, {lose} of which die{again}"));
-    }
-
-    fn proven(&mut self, proven: &Proven) {
-        let because = proven.because.first().map_or_else(String::new, |because| format!(": {because}"));
-        self.progress.note(&format!("  {}{because}", proven.outcome));
-    }
-}
-
-impl RunObserver for Steps {
-    /// A line a second and step would bury what matters; on a terminal the one line is redrawn.
-    fn interval(&mut self, view: &ProgressView) {
-        self.progress.redraw(view);
-    }
-
-    fn note(&mut self, line: &str) {
-        self.progress.note(line);
-    }
 }

@@ -1,23 +1,21 @@
 //! `wavesoak size storm`
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
 
 use super::super::changes::Changes;
 use super::super::exit::{Exit, Failure};
-use super::super::progress::Progress;
 use super::super::run::Format;
 use super::super::{output, rails};
-use super::{SizeError, directory, duration, exe, write};
+use super::watch::Watch;
+use super::ways::WaysArgs;
+use super::{SizeError, directory, exe, failure, write};
 use crate::profile::quantity::{Share, Written as _};
 use crate::report::comparison::Report;
-use crate::report::run::{HookOptions, ProgressView, RunError, RunObserver};
-use crate::report::storms::spoken;
-use crate::sizing::kept::KeptError;
-use crate::sizing::storm::play::{CompareError, CompareObserver, Comparison};
-use crate::sizing::storm::{Maker, Played, Variant, Ways};
+use crate::report::run::HookOptions;
+use crate::sizing::storm::play::Comparison;
+use crate::sizing::storm::{Maker, Variant};
 use crate::worker::coordinator;
 
 /// What spreading a reconnect storm saves, and what it costs.
@@ -35,12 +33,8 @@ pub(in crate::cli) struct StormArgs {
     profile: String,
     #[command(flatten)]
     changes: Changes,
-    /// Time over which first retries are spread (client.first_retry_spread)
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
-    spread: Duration,
-    /// Share by which delays are shortened at the most, 0.01 to 1 (client.jitter)
-    #[arg(long, value_name = "SHARE", default_value_t = 0.5, value_parser = jitter)]
-    jitter: f64,
+    #[command(flatten)]
+    ways: WaysArgs,
     /// Runs of each variant
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     repeat: u32,
@@ -94,17 +88,10 @@ pub(super) fn run(args: &StormArgs) -> Result<Exit, Failure> {
         comparison.maker.told,
         comparison.out.display()
     ));
-    let mut runs = Runs { progress: Progress::new() };
-    let played = comparison.play(&mut runs);
-    runs.progress.finish();
-    let played = played.map_err(|error| match error {
-        CompareError::Interrupted => Failure::interrupted(),
-        CompareError::Run(RunError::Preflight(source)) => Failure::usage(source),
-        CompareError::Kept(error @ (KeptError::AnotherPlan { .. } | KeptError::NoStep { .. })) => {
-            Failure::usage(error)
-        }
-        error => Failure::internal(error),
-    })?;
+    let mut watch = Watch::new();
+    let played = comparison.play(&mut watch);
+    watch.finish();
+    let played = played.map_err(failure)?;
     let report = Report::new(&comparison, &played);
     let json = report.json().map_err(|error| Failure::internal(SizeError::Json(error)))?;
     let charts = report.charts().map_err(Failure::internal)?;
@@ -132,7 +119,7 @@ fn comparison(args: &StormArgs) -> Result<Comparison, Failure> {
     let wanted = |variant: &Variant| args.only.is_empty() || args.only.contains(variant);
     Ok(Comparison {
         variants: Variant::ALL.into_iter().filter(wanted).collect(),
-        ways: Ways { spread: args.spread, jitter: args.jitter, repeat: args.repeat },
+        ways: args.ways.repeated(args.repeat),
         maker,
         out,
         exe,
@@ -141,49 +128,7 @@ fn comparison(args: &StormArgs) -> Result<Comparison, Failure> {
     })
 }
 
-fn jitter(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(jitter) if (0.01..=1.0).contains(&jitter) => Ok(jitter),
-        _ => Err("write a share of each delay from 0.01 to 1, such as 0.5".to_owned()),
-    }
-}
-
 fn share(text: &str) -> Result<Share, String> {
     let share = Share::parse(text).map_err(|error| error.to_string())?;
     if share.0 > 0.0 && share.0 <= 1.0 { Ok(share) } else { Err("write more than 0%, up to 100%".to_owned()) }
-}
-
-/// Tells the runs as they come and go.
-struct Runs {
-    progress: Progress,
-}
-
-impl CompareObserver for Runs {
-    fn begins(&mut self, variant: Variant, repeat: u32) {
-        self.progress.note(&format!("{variant}, repeat {repeat}"));
-    }
-
-    fn played(&mut self, played: &Played) {
-        let told = match &played.storm {
-            None => "no storm".to_owned(),
-            Some(storm) => {
-                let within = storm.recovered_s.p99.map_or_else(|| "never".to_owned(), spoken);
-                let (clients, peak) = (storm.clients, storm.attempts_per_s_max);
-                format!("{clients} lost their stream; {peak} reconnects/s at most; 99% back: {within}")
-            }
-        };
-        let doubt = played.doubt.as_ref().map_or_else(String::new, |doubt| format!("; open: {doubt}"));
-        self.progress.note(&format!("  {}: {told}{doubt}", played.outcome));
-    }
-}
-
-impl RunObserver for Runs {
-    /// A line a second and run would bury what matters; on a terminal the one line is redrawn.
-    fn interval(&mut self, view: &ProgressView) {
-        self.progress.redraw(view);
-    }
-
-    fn note(&mut self, line: &str) {
-        self.progress.note(line);
-    }
 }

@@ -64,7 +64,12 @@ struct Axes<'a> {
     title: &'a str,
     x: &'a str,
     y: &'a str,
+    /// Marks on the x axis, at the most.
+    x_marks: usize,
 }
+
+/// As many marks as have room.
+const MARKS: usize = 9;
 
 /// A line with its place in the legend; `None`: it has one already.
 struct Line<'a> {
@@ -119,8 +124,8 @@ where
     plot.configure_mesh()
         .x_desc(axes.x)
         .y_desc(axes.y)
-        .x_labels(9)
-        .y_labels(9)
+        .x_labels(axes.x_marks)
+        .y_labels(MARKS)
         .x_label_formatter(&|value| short(*value))
         .y_label_formatter(&|value| short(*value))
         .label_style((FONT, 13))

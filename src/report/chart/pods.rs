@@ -7,7 +7,7 @@ use plotters::coord::combinators::IntoLogRange as _;
 use plotters::element::{Circle, Cross, PathElement, Polygon, TriangleMarker};
 use plotters::style::Color as _;
 
-use super::{Axes, COLOURS, Chart, ChartError, Line, Style, chart, draw_line, frame, legend, up_to};
+use super::{Axes, COLOURS, Chart, ChartError, Line, MARKS, Style, chart, draw_line, frame, legend, up_to};
 use crate::report::sizing::{LawReport, ResourceReport};
 use crate::sizing::goal::Resource;
 use crate::sizing::pods::Played;
@@ -71,7 +71,7 @@ fn load_against_latency(resource: Resource, steps: &[Played]) -> Result<Option<C
     let y = format!("{}, p99 (ms)", metric(resource).replace('_', " "));
     let file = format!("latency-{resource}.svg");
     let drawn = chart(&file, &title, |area| {
-        let axes = Axes { title: &title, x: &x, y: &y };
+        let axes = Axes { title: &title, x: &x, y: &y, x_marks: MARKS };
         let mut plot = frame(area, &axes, 0.0..right, (low * 0.7..high * 1.5).log_scale())?;
         for (index, (pods, points)) in all.iter().enumerate() {
             let style = Style::of(index);
@@ -116,7 +116,9 @@ fn capacity_against_pods(resource: &ResourceReport) -> Result<Option<Chart>, Cha
     let (title, y) = (format!("Capacity against pods: {name}"), axis(name));
     let file = format!("capacity-{name}.svg");
     let drawn = chart(&file, &title, |area| {
-        let axes = Axes { title: &title, x: "pods", y: &y };
+        // There is no half a pod: with no more marks than there are whole numbers, none lies between them.
+        let x_marks = MARKS.min(last as usize);
+        let axes = Axes { title: &title, x: "pods", y: &y, x_marks };
         let right = f64::from(last) + 0.5;
         let mut plot = frame(area, &axes, 0.5..right, 0.0..top)?;
         if let Some(law) = &resource.law {
@@ -294,6 +296,22 @@ mod tests {
             "measured: at least",
         ];
         says(&charts[1], &marks);
+    }
+
+    #[test]
+    fn there_is_no_half_a_pod_on_the_axis() {
+        for last in (1..=20).chain([37, 100]) {
+            let mut resource = resource();
+            resource.law = None;
+            let found = Found::AtLeast { carried: 100.0, unjudged: None };
+            resource.found = vec![FoundReport { pods: last, found, limit: None, fitted: None }];
+            // Those of the other axis are whole in any case.
+            let chart = capacity_against_pods(&resource).expect("drawn").expect("something to draw");
+            let numbers = texts(&chart.svg).into_iter().filter_map(|text| text.parse::<f64>().ok());
+            let pods: Vec<f64> = numbers.filter(|number| *number <= f64::from(last) + 0.5).collect();
+            assert!(pods.iter().all(|pods| pods.fract() == 0.0), "{last}: {pods:?}");
+            assert!(pods.iter().any(|pods| *pods > 0.0), "{last}: {pods:?}");
+        }
     }
 
     #[test]

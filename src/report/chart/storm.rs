@@ -2,7 +2,7 @@
 
 use plotters::chart::SeriesLabelPosition;
 
-use super::{Axes, Chart, ChartError, Line, Style, chart, draw_line, frame, legend, up_to};
+use super::{Axes, Chart, ChartError, Line, MARKS, Style, chart, draw_line, frame, legend, up_to};
 use crate::report::storms::Storm;
 use crate::sizing::storm::Variant;
 
@@ -35,6 +35,7 @@ fn live_again(all: &[Runs<'_>]) -> Result<Chart, ChartError> {
         title: "Clients live again",
         x: "time since the storm began (s)",
         y: "share of the clients that lost their stream (%)",
+        x_marks: MARKS,
     };
     plot("storm-recovery.svg", &axes, all, Some(102.0), SeriesLabelPosition::LowerRight, share_back)
 }
@@ -44,6 +45,7 @@ fn attempts(all: &[Runs<'_>]) -> Result<Chart, ChartError> {
         title: "Reconnect attempts",
         x: "time since the storm began (s)",
         y: "attempts in the second before (1/s)",
+        x_marks: MARKS,
     };
     plot("storm-reconnects.svg", &axes, all, None, SeriesLabelPosition::UpperRight, attempts_per_s)
 }

@@ -1,11 +1,11 @@
 //! Sentences beside the answer of `size pods`.
 
 use super::{amount, with_unit};
-use crate::sizing::answer::{Answer, Test};
+use crate::sizing::answer::Answer;
 use crate::sizing::goal::Resource;
 use crate::sizing::model::{Model, Pods};
 use crate::sizing::pods::{Evidence, Sizing};
-use crate::sizing::proof::Proven;
+use crate::sizing::prove::Shown;
 use crate::sizing::search::Found;
 use crate::verdict::Outcome;
 
@@ -15,7 +15,7 @@ pub(super) fn of(
     evidence: &Evidence,
     models: &[Model],
     answer: &Answer,
-    proofs: &[(Test, Vec<Proven>)],
+    shown: &Shown,
 ) -> Vec<String> {
     let mut remarks = Vec::new();
     for model in models {
@@ -60,13 +60,20 @@ pub(super) fn of(
             enough.pods,
             amount(each)
         ));
-        if proofs.is_empty() {
+        if shown.proofs.is_empty() {
             remarks.push("recovery is computed from the steps, and was not played".to_owned());
+        }
+        if shown.weathered.is_none() {
+            remarks.push(
+                "what spread and jitter would save is not known: it takes the proof, whose storm is played again with them"
+                    .to_owned(),
+            );
         }
     }
     if sizing.profile.target.url.is_some() && answer.resilient.is_some() {
         remarks.push(
-            "no proof: the pods of a deployment are not ours to kill; play one with a fault of kind \"exec\""
+            "no proof: the pods of a deployment are not ours to kill; play one with a fault of kind \"exec\". There, what \
+             spread and jitter save is shown by wavesoak size storm, which takes their streams from a share of the clients"
                 .to_owned(),
         );
     }

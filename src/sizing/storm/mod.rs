@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use crate::plan::timeline::Timeline;
 use crate::profile::quantity::{Share, Written as _};
-use crate::profile::{Fault, FaultKind, Line, Profile, Who};
+use crate::profile::{Client, Fault, FaultKind, Line, Profile, Who};
 use crate::report::storms::Storm;
 use crate::verdict::Outcome;
 
@@ -132,6 +132,16 @@ impl Variant {
         matches!(self, Self::Jitter | Self::Both)
     }
 
+    /// That of clients with these settings.
+    pub fn of(client: &Client) -> Self {
+        match (client.first_retry_spread > Duration::ZERO, client.jitter > 0.0) {
+            (false, false) => Self::Documented,
+            (true, false) => Self::Spread,
+            (false, true) => Self::Jitter,
+            (true, true) => Self::Both,
+        }
+    }
+
     /// With its settings.
     pub fn told(self, ways: &Ways) -> String {
         let (spread, jitter) = (ways.spread.show(), ways.jitter);
@@ -143,12 +153,17 @@ impl Variant {
         }
     }
 
+    /// Over which time its first retries are spread.
+    pub fn spread(self, ways: &Ways) -> Duration {
+        if self.spreads() { ways.spread } else { Duration::ZERO }
+    }
+
     /// The run of one repeat.
     pub fn profile(self, base: &Profile, ways: &Ways, repeat: u32) -> Profile {
         let mut profile = base.clone();
         profile.name = format!("{}-{}", base.name, self.name());
         profile.seed = base.seed.wrapping_add(u64::from(repeat) - 1);
-        profile.client.first_retry_spread = if self.spreads() { ways.spread } else { Duration::ZERO };
+        profile.client.first_retry_spread = self.spread(ways);
         profile.client.jitter = if self.jitters() { ways.jitter } else { 0.0 };
         profile
     }
@@ -230,6 +245,9 @@ mod tests {
             (client.first_retry_spread.as_secs(), client.jitter)
         });
         assert_eq!(settings, [(0, 0.0), (10, 0.0), (0, 0.5), (10, 0.5)]);
+        for variant in Variant::ALL {
+            assert_eq!(Variant::of(&variant.profile(&base, &WAYS, 1).client), variant);
+        }
         let third = Variant::Both.profile(&base, &WAYS, 3);
         assert_eq!((third.seed, third.name.as_str()), (base.seed + 2, "sample-both"));
         let first = Profile { seed: third.seed, ..Variant::Both.profile(&base, &WAYS, 1) };

@@ -1,17 +1,15 @@
 //! Plays a comparison: every run is judged like any other, and kept.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-
-use thiserror::Error;
 
 use super::{Maker, Played, Variant, Ways};
 use crate::collector::collected::Metric;
 use crate::report::Summary;
-use crate::report::run::{HookOptions, ProgressView, RunError, RunObserver, RunOptions};
-use crate::sizing::kept::{Kept, KeptError};
+use crate::report::run::{HookOptions, RunObserver};
+use crate::sizing::judgement::Judgement;
+use crate::sizing::kept::Kept;
+use crate::sizing::run::{Finished, Place, PlayError};
 use crate::verdict::Outcome;
-use crate::worker::coordinator;
 
 /// What is to be compared.
 #[derive(Clone, Debug)]
@@ -32,27 +30,13 @@ pub struct Comparison {
     pub hooks: HookOptions,
 }
 
-/// Why there is no comparison; completes "failed to …".
-#[derive(Debug, Error)]
-pub enum CompareError {
-    /// A run could not be made.
-    #[error("play a run")]
-    Run(#[source] RunError),
-    /// Finished runs could not be kept, or those that are there are of something else.
-    #[error(transparent)]
-    Kept(#[from] KeptError),
-    /// A person ended it.
-    #[error("interrupted; finished runs are kept")]
-    Interrupted,
-}
-
 /// Who watches.
 pub trait CompareObserver: RunObserver {
     /// A run begins, or is taken from those that are kept.
-    fn begins(&mut self, variant: Variant, repeat: u32);
+    fn begins(&mut self, _variant: Variant, _repeat: u32) {}
 
     /// It is over.
-    fn played(&mut self, played: &Played);
+    fn weathered(&mut self, _played: &Played) {}
 }
 
 impl Comparison {
@@ -61,7 +45,7 @@ impl Comparison {
     /// # Errors
     ///
     /// The first run that cannot be played, or kept.
-    pub fn play(&self, observer: &mut dyn CompareObserver) -> Result<Vec<Played>, CompareError> {
+    pub fn play(&self, observer: &mut dyn CompareObserver) -> Result<Vec<Played>, PlayError> {
         let mut kept: Kept<Played> = Kept::open(&self.out, &self.plan())?;
         let mut all = Vec::new();
         for repeat in 1..=self.ways.repeat {
@@ -72,7 +56,7 @@ impl Comparison {
                     Some(played) => played.clone(),
                     None => kept.keep(self.run(variant, repeat, observer)?)?.clone(),
                 };
-                observer.played(&played);
+                observer.weathered(&played);
                 all.push(played);
             }
         }
@@ -90,56 +74,44 @@ impl Comparison {
         variant: Variant,
         repeat: u32,
         observer: &mut dyn CompareObserver,
-    ) -> Result<Played, CompareError> {
+    ) -> Result<Played, PlayError> {
         let profile = variant.profile(&self.maker.profile, &self.ways, repeat);
-        let options = RunOptions {
-            out: self.out.clone(),
-            shared: self.shared,
-            cleanup: false,
-            hooks: self.hooks.clone(),
-            exe: self.exe.clone(),
-            profile_toml: profile.to_toml(),
-        };
         let seed = profile.seed;
-        let outcome = coordinator::run(Arc::new(profile), &options, &mut Quiet(observer)).map_err(
-            |error| match error {
-                RunError::Interrupted => CompareError::Interrupted,
-                error => CompareError::Run(error),
-            },
-        )?;
-        if outcome.interrupted {
-            return Err(CompareError::Interrupted);
-        }
-        let run = outcome.directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(played(variant, repeat, seed, &outcome.summary, run))
+        let place = Place { out: &self.out, exe: &self.exe, shared: self.shared, hooks: self.hooks.clone() };
+        let Finished { summary, run } = place.run(profile, observer)?;
+        Ok(Played::of(variant, repeat, seed, &summary, run))
     }
 }
 
-/// What a summary says of its largest storm.
-fn played(variant: Variant, repeat: u32, seed: u64, summary: &Summary, run: String) -> Played {
-    let storm = summary.storms.iter().max_by_key(|storm| storm.clients).cloned();
-    let late = summary.latency_us.get(&Metric::ReconnectLateness).and_then(|latency| latency.p99);
-    let missed = summary.objectives.iter().filter(|judged| judged.outcome != Outcome::Passed);
-    let missed = missed.map(|judged| match &judged.reason {
-        Some(reason) => format!("{} {}: {reason}", judged.name, judged.limit),
-        None => format!("{} {}", judged.name, judged.limit),
-    });
-    let mut played = Played {
-        variant,
-        repeat,
-        seed,
-        outcome: summary.verdict,
-        because: missed.chain(summary.harness.reasons.iter().cloned()).collect(),
-        doubt: None,
-        storm,
-        storms: summary.storms.len() as u64,
-        reconnect_lateness_us_p99: late,
-        missed_after_bridging: summary.deliveries.missed_after_bridging,
-        missed_in_seam: summary.deliveries.missed_in_seam,
-        run,
-    };
-    played.doubt = doubt(&played, summary);
-    played
+impl Played {
+    /// What a summary says of its largest storm.
+    pub(in crate::sizing) fn of(
+        variant: Variant,
+        repeat: u32,
+        seed: u64,
+        summary: &Summary,
+        run: String,
+    ) -> Self {
+        let storm = summary.storms.iter().max_by_key(|storm| storm.clients).cloned();
+        let late = summary.latency_us.get(&Metric::ReconnectLateness).and_then(|latency| latency.p99);
+        let judgement = Judgement::of(summary);
+        let mut played = Self {
+            variant,
+            repeat,
+            seed,
+            outcome: judgement.outcome,
+            because: judgement.because,
+            doubt: None,
+            storm,
+            storms: summary.storms.len() as u64,
+            reconnect_lateness_us_p99: late,
+            missed_after_bridging: summary.deliveries.missed_after_bridging,
+            missed_in_seam: summary.deliveries.missed_in_seam,
+            run,
+        };
+        played.doubt = judgement.late.or_else(|| doubt(&played, summary));
+        played
+    }
 }
 
 /// A harness that was late by more than this share of the whole recovery had its part in it (ours).
@@ -175,17 +147,6 @@ fn doubt(played: &Played, summary: &Summary) -> Option<String> {
     })
 }
 
-/// Lines of the runs themselves are for their run directories.
-struct Quiet<'a>(&'a mut dyn CompareObserver);
-
-impl RunObserver for Quiet<'_> {
-    fn interval(&mut self, view: &ProgressView) {
-        self.0.interval(view);
-    }
-
-    fn note(&mut self, _line: &str) {}
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,7 +157,7 @@ mod tests {
         let (profile, collected) = (sample::profile(), sample::collected());
         let mut summary = Summary::new(&profile, &collected, &judge(&profile, &collected), &sample::info());
         spoil(&mut summary);
-        played(Variant::Spread, 2, 8, &summary, "run".to_owned())
+        Played::of(Variant::Spread, 2, 8, &summary, "run".to_owned())
     }
 
     #[test]
@@ -224,5 +185,10 @@ mod tests {
             summary.harness.reasons = vec!["too slow".to_owned()];
         });
         assert!(bottleneck.doubt.is_some_and(|doubt| doubt.ends_with("bottleneck: too slow")));
+        let own_timers = told(|summary| {
+            (summary.verdict, summary.harness.loop_lag_us_p99) = (Outcome::Failed, Some(600_000));
+        });
+        assert_eq!(own_timers.outcome, Outcome::Inconclusive, "it is not the target that failed");
+        assert!(own_timers.doubt.is_some_and(|doubt| doubt.contains("its own timers by 600 ms")));
     }
 }
