@@ -22,6 +22,7 @@ pub mod tokens;
 pub mod transport;
 
 mod anyone;
+mod distrust;
 mod private_lines;
 mod table;
 mod upgrade;

@@ -16,8 +16,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
-use super::anyone;
 use super::transport::Transport;
+use super::{anyone, distrust};
 use crate::profile::{Family, KnownAddress, Target};
 
 /// The way to a target, the same for all who talk to it.
@@ -200,7 +200,8 @@ impl Route {
         }
         let config = self.tls.clone().ok_or_else(|| io::Error::other("TLS was not set up"))?;
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        Ok(Transport::Tls(Box::new(TlsConnector::from(config).connect(name, tcp).await?)))
+        let handshake = TlsConnector::from(config).connect(name, tcp);
+        Ok(Transport::Tls(Box::new(handshake.await.map_err(distrust::explain)?)))
     }
 
     async fn dial(&self, address: SocketAddr) -> io::Result<TcpStream> {

@@ -13,9 +13,21 @@ pub(crate) struct Certificate {
 impl Certificate {
     /// For this name and nobody else.
     pub(crate) fn of(name: &str) -> Self {
+        Self::with(name, rcgen::IsCa::NoCa)
+    }
+
+    /// The same, marked as an authority's: what `openssl req -x509` makes when nothing else is said.
+    pub(crate) fn of_authority(name: &str) -> Self {
+        Self::with(name, rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained))
+    }
+
+    fn with(name: &str, is_ca: rcgen::IsCa) -> Self {
         let place = tempfile::tempdir().expect("a place");
-        let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
-        let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let mut asked = rcgen::CertificateParams::new([name.to_owned()]).expect("a name");
+        asked.is_ca = is_ca;
+        let made = asked.self_signed(&key).expect("a certificate");
+        let (certificate, key) = (made.pem(), key.serialize_pem());
         fs::write(place.path().join("certificate.pem"), &certificate).expect("written");
         fs::write(place.path().join("key.pem"), &key).expect("written");
         fs::write(place.path().join("both.pem"), certificate + &key).expect("written");
