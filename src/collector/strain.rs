@@ -20,7 +20,14 @@ pub(super) struct StrainLog {
     row: Option<(Timestamp, Duration)>,
     rss_max: u64,
     rss_quiet: Histogram<u64>,
+    /// Time between looks of which it is known how busy the loop was, and that of it in which it was saturated.
+    watched: Duration,
+    saturated: Duration,
 }
+
+/// A loop that ran, or was kept waiting for a processor, for so much of the time from one look to the next never waited for
+/// anybody else: what it read in that time may have lain there (ours; the rest is for the clocks of the system).
+const SATURATED: f64 = 0.95;
 
 /// A lag from which on the harness's own reading is suspect (ours), and for how long after it.
 const LATE: Duration = Duration::from_millis(500);
@@ -38,6 +45,8 @@ impl Default for StrainLog {
             rss_max: 0,
             rss_quiet: Histogram::new_with_bounds(1, 1 << 44, 3)
                 .expect("1 to 16 TiB with 3 digits are good bounds"),
+            watched: Duration::ZERO,
+            saturated: Duration::ZERO,
         }
     }
 }
@@ -51,11 +60,22 @@ impl StrainLog {
         }
         self.first.get_or_insert((now, strain.cpu));
         self.row.get_or_insert((now, strain.cpu));
+        if let Some((before, last)) = self.last {
+            self.watch(now.since(before), last.busy.zip(strain.busy));
+        }
         self.last = Some((now, strain));
         self.rss_max = self.rss_max.max(strain.rss);
         if quiet && strain.rss > 0 {
             // Out of range means above 16 TiB; there is no such machine.
             let _ = self.rss_quiet.record(strain.rss);
+        }
+    }
+
+    fn watch(&mut self, wall: Duration, busy: Option<(Duration, Duration)>) {
+        let Some((before, after)) = busy else { return };
+        self.watched += wall;
+        if after.saturating_sub(before) >= wall.mul_f64(SATURATED) {
+            self.saturated += wall;
         }
     }
 
@@ -85,6 +105,8 @@ impl StrainLog {
             loop_lag_us_p99: lag,
             // A frame waits in its socket for as long as the loop is late; that is the harness's part.
             own_part_us_p99: lag,
+            saturated_share: (self.watched > Duration::ZERO)
+                .then(|| self.saturated.as_secs_f64() / self.watched.as_secs_f64()),
             ..Harness::default()
         }
     }
@@ -100,7 +122,12 @@ mod tests {
     use super::*;
 
     fn strain(lag_ms: u64, cpu_ms: u64, rss: u64) -> Strain {
-        Strain { loop_lag: Duration::from_millis(lag_ms), cpu: Duration::from_millis(cpu_ms), rss }
+        Strain {
+            loop_lag: Duration::from_millis(lag_ms),
+            cpu: Duration::from_millis(cpu_ms),
+            busy: None,
+            rss,
+        }
     }
 
     fn at(secs: u64) -> Timestamp {
@@ -117,6 +144,25 @@ mod tests {
         assert!(!log.was_late(at(12)));
         log.note(at(12), strain(0, 0, 1), true);
         assert!(log.was_late(at(11)), "a good moment does not make up for it");
+    }
+
+    #[test]
+    fn a_loop_without_a_pause_is_saturated_for_as_long_as_it_had_none() {
+        let mut log = StrainLog::default();
+        let mut note = |at_s: u64, busy_ms: u64| {
+            log.note(
+                at(at_s),
+                Strain { busy: Some(Duration::from_millis(busy_ms)), ..strain(0, 0, 1) },
+                true,
+            );
+            log.collected(at(at_s)).saturated_share
+        };
+        assert_eq!(note(10, 5_000), None, "of one look nothing is known");
+        assert_eq!(note(11, 5_949), Some(0.0));
+        assert_eq!(note(12, 6_899), Some(0.5), "950 ms of a second");
+        assert_eq!(note(14, 8_000), Some(0.25));
+        log.note(at(20), strain(0, 0, 1), true);
+        assert_eq!(log.collected(at(20)).saturated_share, Some(0.25), "unknown is not idle");
     }
 
     #[test]

@@ -404,7 +404,7 @@ fn a_row_holds_what_came_since_the_one_before() {
 #[test]
 fn a_late_harness_is_told_and_drops_near_its_lateness_are_its_own() {
     let mut bench = Bench::new();
-    let strain = Strain { loop_lag: Duration::from_millis(600), cpu: Duration::ZERO, rss: 7 };
+    let strain = Strain { loop_lag: Duration::from_millis(600), cpu: Duration::ZERO, busy: None, rss: 7 };
     bench.collector.strained(at(100), strain, true);
     bench.fact(200, 0, &Observation::Disconnected { cause: Cause::Silent, code: None, was_live: true });
     bench.fact(20_000, 0, &Observation::Disconnected { cause: Cause::Silent, code: None, was_live: true });

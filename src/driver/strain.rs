@@ -25,16 +25,19 @@ pub struct Probe {
     /// What is read before this may have waited for us.
     late_until: Cell<Timestamp>,
     statm: Option<File>,
+    schedstat: Option<File>,
     page: u64,
 }
 
 impl Probe {
-    /// A probe whose first look is due one interval after `now`.
+    /// A probe of the loop on this thread, whose first look is due one interval after `now`.
     pub fn new(now: Timestamp) -> Self {
         Self {
             due: Cell::new(now + PROBE_INTERVAL),
             late_until: Cell::new(Timestamp::ZERO),
             statm: File::open("/proc/self/statm").ok(),
+            // Of the thread that opens it, whoever reads it.
+            schedstat: File::open("/proc/thread-self/schedstat").ok(),
             page: rustix::param::page_size() as u64,
         }
     }
@@ -65,18 +68,30 @@ impl Probe {
         }
         let next = self.due.get() + PROBE_INTERVAL;
         self.due.set(if next > now { next } else { now + PROBE_INTERVAL });
-        Strain { loop_lag: lag, cpu: cpu_time(), rss: self.resident() }
+        Strain { loop_lag: lag, cpu: cpu_time(), busy: self.busy(), rss: self.resident() }
     }
 
-    fn resident(&self) -> u64 {
-        let mut text = [0; 128];
-        let Some(read) = self.statm.as_ref().and_then(|file| file.read_at(&mut text, 0).ok()) else {
-            return 0;
-        };
-        let text = std::str::from_utf8(&text[..read]).unwrap_or_default();
-        let pages = text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
-        pages.unwrap_or(0) * self.page
+    /// The first number of schedstat is the time that the thread ran, the second the time that it was ready to and did not,
+    /// both in nanoseconds.
+    fn busy(&self) -> Option<Duration> {
+        let [ran, waited] = numbers(self.schedstat.as_ref()?)?;
+        Some(Duration::from_nanos(ran.saturating_add(waited)))
     }
+
+    /// The second number of statm is the pages that are resident.
+    fn resident(&self) -> u64 {
+        let [_, pages] = self.statm.as_ref().and_then(numbers).unwrap_or_default();
+        pages * self.page
+    }
+}
+
+/// The first two numbers of such a file.
+fn numbers(file: &File) -> Option<[u64; 2]> {
+    let mut text = [0; 128];
+    let read = file.read_at(&mut text, 0).ok()?;
+    let mut words = std::str::from_utf8(&text[..read]).ok()?.split_ascii_whitespace();
+    let mut number = || words.next()?.parse().ok();
+    Some([number()?, number()?])
 }
 
 fn cpu_time() -> Duration {
@@ -105,5 +120,20 @@ mod tests {
         let strain = Probe::new(Timestamp::ZERO).look(Timestamp::from_millis(100));
         assert!(strain.rss > 0);
         assert!(strain.cpu > Duration::ZERO);
+    }
+
+    #[test]
+    fn a_thread_that_works_is_busy_and_no_longer_than_it_lives() {
+        let begun = std::time::Instant::now();
+        std::thread::spawn(move || {
+            let probe = Probe::new(Timestamp::ZERO);
+            let before = probe.busy().expect("Linux tells");
+            while probe.busy().expect("still") < before + Duration::from_millis(20) {
+                std::hint::black_box(numbers(probe.statm.as_ref().expect("Linux tells")));
+            }
+            assert!(probe.busy().expect("still") <= begun.elapsed() + Duration::from_millis(20));
+        })
+        .join()
+        .expect("no panic");
     }
 }

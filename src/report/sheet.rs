@@ -474,13 +474,14 @@ fn harness(summary: &Summary) -> Section {
     let us = |value: Option<u64>| value.map_or_else(|| "unknown".to_owned(), |us| Unit::Us.write(us as f64));
     let mut lines = vec![format!(
         "{} worker(s), {:.2} cores, {} at most ({} quiet); loop lag p99 {}, own part of a latency p99 {}; \
-         bottleneck: {}.",
+         without a pause for {} of the time; bottleneck: {}.",
         harness.workers,
         harness.cpu_cores_mean,
         mib(harness.rss_bytes_max),
         harness.rss_bytes_quiet.map_or_else(|| "unknown".to_owned(), mib),
         us(harness.loop_lag_us_p99),
         us(harness.own_part_us_p99),
+        harness.saturated_share.map_or_else(|| "unknown".to_owned(), |share| Unit::Share.write(share)),
         if harness.bottleneck { "yes" } else { "no" },
     )];
     let flushes = &harness.flushes;

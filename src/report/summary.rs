@@ -179,6 +179,9 @@ pub struct Harness {
     pub loop_lag_us_p99: Option<u64>,
     /// Its own part in a measured latency.
     pub own_part_us_p99: Option<u64>,
+    /// Share of the time in which its loop had no pause: it ran, or was kept waiting for a processor. Null: the system does not
+    /// tell.
+    pub saturated_share: Option<f64>,
     /// It changed the outcome of an objective.
     pub bottleneck: bool,
     /// What it could not do or could not see, where that decided something.
@@ -358,6 +361,7 @@ impl Harness {
             rss_bytes_quiet: harness.rss_bytes_quiet,
             loop_lag_us_p99: harness.loop_lag_us_p99,
             own_part_us_p99: harness.own_part_us_p99,
+            saturated_share: harness.saturated_share,
             bottleneck: verdict.bottleneck,
             reasons: verdict.reasons.clone(),
             refused: harness.refused.iter().map(|(name, &count)| ((*name).to_owned(), count)).collect(),

@@ -342,7 +342,7 @@ fn latency(metric: Metric, point: Percentile, collected: &Collected) -> Result<R
     let Some(distribution) = collected.latency.get(&metric).filter(|all| all.count() > 0) else {
         return Err(unknown("no samples"));
     };
-    let mut reading = with_own_part(at(distribution, point), metric, collected);
+    let mut reading = with_own_part(at(distribution, point), metric, point, collected);
     let failures = collected.harness.local_failures;
     if metric == Metric::Recovery && failures > 0 {
         reading = reading.or_lower(
@@ -370,7 +370,8 @@ fn storm_recovery(point: Percentile, collected: &Collected) -> Result<Reading, A
         worst.clients,
         worst.began.as_secs_f64()
     );
-    let mut reading = with_own_part(Reading::sure(within(worst)), Metric::Recovery, collected).noted(back);
+    let mut reading =
+        with_own_part(Reading::sure(within(worst)), Metric::Recovery, point, collected).noted(back);
     let failures = collected.harness.local_failures;
     if failures > 0 {
         // At best, those of them that took longest were this storm's.
@@ -382,11 +383,18 @@ fn storm_recovery(point: Percentile, collected: &Collected) -> Result<Reading, A
     Ok(reading)
 }
 
-/// Harness lag only ever adds latency, so the truth is at most the harness's own part lower.
-fn with_own_part(reading: Reading, metric: Metric, collected: &Collected) -> Reading {
+/// Harness lag only ever adds latency, so the truth is at most the harness's own part lower. A harness whose loop has no pause
+/// builds a backlog, and of what it reads then nobody knows how long it lay there: that decides where it was so for more of
+/// the time than the percentile leaves out (ours).
+fn with_own_part(reading: Reading, metric: Metric, point: Percentile, collected: &Collected) -> Reading {
     if matches!(metric, Metric::SendLateness | Metric::ReconnectLateness) {
         // Both say how late the harness itself was: nothing of it is the target's.
         return reading.or_lower(0.0, format!("{} is the harness's own", metric.name()));
+    }
+    let saturated = collected.harness.saturated_share.unwrap_or(0.0);
+    if saturated > 1.0 - point.quantile() && reading.value.is_finite() {
+        let share = super::Unit::Share.write(saturated);
+        return reading.or_lower(0.0, format!("the harness's own loop had no pause for {share} of the time"));
     }
     match collected.harness.own_part_us_p99 {
         Some(own) if own > 0 && reading.value.is_finite() => {
@@ -463,7 +471,7 @@ fn worst_tenant_latency(
         Some(note) => format!("tenant {tenant}, {note}"),
         None => format!("tenant {tenant}"),
     };
-    Ok(with_own_part(reading.noted(note), metric, collected))
+    Ok(with_own_part(reading.noted(note), metric, point, collected))
 }
 
 fn worst_tenant_count(key: &str, comparison: Comparison, collected: &Collected) -> Result<Reading, Absent> {

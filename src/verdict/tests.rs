@@ -294,6 +294,34 @@ fn latencies() {
         )
         .with("arrival.p99", at_most_ms(1.9)),
         case(
+            "missed by far while the harness's own loop had no pause",
+            |_, c| c.harness.saturated_share = Some(0.02),
+            "arrival.p99",
+            Inconclusive,
+            Inconclusive,
+        )
+        .with("arrival.p99", at_most_ms(1.0))
+        .by_the_harness(),
+        case(
+            "missed by far, and the harness was busy for less than the percentile leaves out",
+            |_, c| c.harness.saturated_share = Some(0.005),
+            "arrival.p99",
+            Failed,
+            Failed,
+        )
+        .with("arrival.p99", at_most_ms(1.0)),
+        case(
+            "falls on what never arrived, which a busy harness does not excuse",
+            |_, c| {
+                histogram_of(c, Metric::Arrival).not_delivered = 20;
+                c.harness.saturated_share = Some(1.0);
+            },
+            "arrival.p99",
+            Failed,
+            Failed,
+        )
+        .with("arrival.p99", at_most_ms(1.0)),
+        case(
             "falls on what never arrived",
             |_, c| histogram_of(c, Metric::Arrival).not_delivered = 20,
             "arrival.p99",

@@ -272,6 +272,9 @@ pub struct Strain {
     pub loop_lag: Duration,
     /// CPU time used by the process since it began.
     pub cpu: Duration,
+    /// Time in which the loop's thread ran, or was kept waiting for a processor, since it began; `None`: the system does not
+    /// tell.
+    pub busy: Option<Duration>,
     /// Resident memory of the process, bytes.
     pub rss: u64,
 }
