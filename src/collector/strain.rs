@@ -97,6 +97,7 @@ impl StrainLog {
             _ => 0.0,
         };
         let lag = self.lag.at(0.99);
+        let is_watched = self.watched > Duration::ZERO;
         Harness {
             workers: 1,
             cpu_cores_mean: cores,
@@ -105,8 +106,8 @@ impl StrainLog {
             loop_lag_us_p99: lag,
             // A frame waits in its socket for as long as the loop is late; that is the harness's part.
             own_part_us_p99: lag,
-            saturated_share: (self.watched > Duration::ZERO)
-                .then(|| self.saturated.as_secs_f64() / self.watched.as_secs_f64()),
+            saturated_us: is_watched.then(|| u64::try_from(self.saturated.as_micros()).unwrap_or(u64::MAX)),
+            saturated_share: is_watched.then(|| self.saturated.as_secs_f64() / self.watched.as_secs_f64()),
             ..Harness::default()
         }
     }
@@ -155,12 +156,13 @@ mod tests {
                 Strain { busy: Some(Duration::from_millis(busy_ms)), ..strain(0, 0, 1) },
                 true,
             );
-            log.collected(at(at_s)).saturated_share
+            let harness = log.collected(at(at_s));
+            harness.saturated_share.zip(harness.saturated_us)
         };
         assert_eq!(note(10, 5_000), None, "of one look nothing is known");
-        assert_eq!(note(11, 5_949), Some(0.0));
-        assert_eq!(note(12, 6_899), Some(0.5), "950 ms of a second");
-        assert_eq!(note(14, 8_000), Some(0.25));
+        assert_eq!(note(11, 5_949), Some((0.0, 0)));
+        assert_eq!(note(12, 6_899), Some((0.5, 1_000_000)), "950 ms of a second");
+        assert_eq!(note(14, 8_000), Some((0.25, 1_000_000)));
         log.note(at(20), strain(0, 0, 1), true);
         assert_eq!(log.collected(at(20)).saturated_share, Some(0.25), "unknown is not idle");
     }

@@ -226,6 +226,7 @@ pub(crate) fn collected() -> Collected {
             rss_bytes_quiet: Some(28 << 20),
             loop_lag_us_p99: Some(900),
             own_part_us_p99: Some(200),
+            saturated_us: Some(0),
             saturated_share: Some(0.0),
             flushes: Flushes {
                 count: 60,

@@ -179,8 +179,9 @@ pub struct Harness {
     pub loop_lag_us_p99: Option<u64>,
     /// Its own part in a measured latency.
     pub own_part_us_p99: Option<u64>,
-    /// Share of the time in which its loop had no pause: it ran, or was kept waiting for a processor. Null: the system does not
-    /// tell.
+    /// Time in which its loop had no pause: it ran, or was kept waiting for a processor. Null: the system does not tell.
+    pub saturated_us: Option<u64>,
+    /// Its share of the run; likewise.
     pub saturated_share: Option<f64>,
     /// It changed the outcome of an objective.
     pub bottleneck: bool,
@@ -361,6 +362,7 @@ impl Harness {
             rss_bytes_quiet: harness.rss_bytes_quiet,
             loop_lag_us_p99: harness.loop_lag_us_p99,
             own_part_us_p99: harness.own_part_us_p99,
+            saturated_us: harness.saturated_us,
             saturated_share: harness.saturated_share,
             bottleneck: verdict.bottleneck,
             reasons: verdict.reasons.clone(),

@@ -383,27 +383,28 @@ fn storm_recovery(point: Percentile, collected: &Collected) -> Result<Reading, A
     Ok(reading)
 }
 
-/// Harness lag only ever adds latency, so the truth is at most the harness's own part lower. A harness whose loop has no pause
-/// builds a backlog, and of what it reads then nobody knows how long it lay there: that decides where it was so for more of
-/// the time than the percentile leaves out (ours).
+/// Harness lag only ever adds latency, so the truth is at most the harness's own part lower. A loop without a pause builds a
+/// backlog that lag alone does not show; it grows by no more than the time that it had none, which is therefore the most that
+/// it has added. Where that was no more of the run than the percentile leaves out, it was not what decided (ours), except of
+/// recoveries, which all happen at once.
 fn with_own_part(reading: Reading, metric: Metric, point: Percentile, collected: &Collected) -> Reading {
     if matches!(metric, Metric::SendLateness | Metric::ReconnectLateness) {
         // Both say how late the harness itself was: nothing of it is the target's.
         return reading.or_lower(0.0, format!("{} is the harness's own", metric.name()));
     }
-    let saturated = collected.harness.saturated_share.unwrap_or(0.0);
-    if saturated > 1.0 - point.quantile() && reading.value.is_finite() {
-        let share = super::Unit::Share.write(saturated);
-        return reading.or_lower(0.0, format!("the harness's own loop had no pause for {share} of the time"));
+    if !reading.value.is_finite() {
+        return reading;
     }
-    match collected.harness.own_part_us_p99 {
-        Some(own) if own > 0 && reading.value.is_finite() => {
-            let low = (reading.value - own as f64).max(0.0);
-            let own = super::Unit::Us.write(own as f64);
-            reading.or_lower(low, format!("the harness's own part, {own} (p99), decides"))
-        }
-        _ => reading,
-    }
+    let less = |own: u64| (reading.value - own as f64).max(0.0);
+    let told = |own: u64| super::Unit::Us.write(own as f64);
+    let harness = &collected.harness;
+    let part = harness.own_part_us_p99.filter(|&own| own > 0);
+    let part = part.map(|own| (less(own), format!("the harness's own part, {} (p99), decides", told(own))));
+    let counts = |share: f64| share > 1.0 - point.quantile() || (metric == Metric::Recovery && share > 0.0);
+    let backlog = harness.saturated_us.filter(|_| harness.saturated_share.is_some_and(counts));
+    let backlog =
+        backlog.map(|own| (less(own), format!("the harness's loop had no pause for {}", told(own))));
+    part.into_iter().chain(backlog).fold(reading.clone(), |reading, (low, why)| reading.or_lower(low, why))
 }
 
 /// `delivery_sent` leaves out how late the event left, and with it what its lateness spared the target.

@@ -271,6 +271,11 @@ fn a_run_that_shows_nothing_cannot_pass() {
     ]);
 }
 
+/// The loop had no pause for this share of the run, which was so many microseconds.
+fn saturate(collected: &mut Collected, share: f64, time_us: u64) {
+    (collected.harness.saturated_share, collected.harness.saturated_us) = (Some(share), Some(time_us));
+}
+
 #[test]
 fn latencies() {
     check(&[
@@ -294,8 +299,8 @@ fn latencies() {
         )
         .with("arrival.p99", at_most_ms(1.9)),
         case(
-            "missed by far while the harness's own loop had no pause",
-            |_, c| c.harness.saturated_share = Some(0.02),
+            "missed by less than the time in which the harness's loop had no pause",
+            |_, c| saturate(c, 0.02, 5_000),
             "arrival.p99",
             Inconclusive,
             Inconclusive,
@@ -304,7 +309,7 @@ fn latencies() {
         .by_the_harness(),
         case(
             "missed by far, and the harness was busy for less than the percentile leaves out",
-            |_, c| c.harness.saturated_share = Some(0.005),
+            |_, c| saturate(c, 0.005, 5_000),
             "arrival.p99",
             Failed,
             Failed,
@@ -314,8 +319,16 @@ fn latencies() {
             "falls on what never arrived, which a busy harness does not excuse",
             |_, c| {
                 histogram_of(c, Metric::Arrival).not_delivered = 20;
-                c.harness.saturated_share = Some(1.0);
+                saturate(c, 1.0, 60_000_000);
             },
+            "arrival.p99",
+            Failed,
+            Failed,
+        )
+        .with("arrival.p99", at_most_ms(1.0)),
+        case(
+            "missed by more than such a time can have added",
+            |_, c| saturate(c, 0.02, 100),
             "arrival.p99",
             Failed,
             Failed,
@@ -374,6 +387,29 @@ fn latencies() {
                 *histogram_of(c, Metric::Recovery) =
                     distribution((0..100).map(|n| if n < 95 { 1_000 } else { 9_000_000 }));
                 c.harness.local_failures = 2;
+            },
+            "recovery.p99",
+            Failed,
+            Failed,
+        )
+        .with("recovery.p99", at_most_ms(5_000.0)),
+        case(
+            "recovery missed by less than a moment without a pause, however short a part of the run that was",
+            |_, c| {
+                *histogram_of(c, Metric::Recovery) = distribution([5_500_000; 100]);
+                saturate(c, 0.001, 1_000_000);
+            },
+            "recovery.p99",
+            Inconclusive,
+            Inconclusive,
+        )
+        .with("recovery.p99", at_most_ms(5_000.0))
+        .by_the_harness(),
+        case(
+            "and by more than it",
+            |_, c| {
+                *histogram_of(c, Metric::Recovery) = distribution([8_000_000; 100]);
+                saturate(c, 0.001, 1_000_000);
             },
             "recovery.p99",
             Failed,

@@ -270,7 +270,9 @@ pub struct Harness {
     pub loop_lag_us_p99: Option<u64>,
     /// The harness's own part in a measured latency, p99.
     pub own_part_us_p99: Option<u64>,
-    /// Share of the time in which the worker's loop had no pause; `None`: the system does not tell.
+    /// Time in which the worker's loop had no pause; `None`: the system does not tell.
+    pub saturated_us: Option<u64>,
+    /// Its share of the run; likewise.
     pub saturated_share: Option<f64>,
     /// Ceilings and bounds of the harness that were hit, with how often.
     pub refused: BTreeMap<&'static str, u64>,
