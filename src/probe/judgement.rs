@@ -18,6 +18,19 @@ pub enum Outcome {
     NotAsked,
 }
 
+impl Outcome {
+    /// A finding is one whatever else could not be told.
+    pub fn of(findings: &[Finding], unclear: &[String]) -> Self {
+        if !findings.is_empty() {
+            Self::Finding
+        } else if !unclear.is_empty() {
+            Self::Inconclusive
+        } else {
+            Self::Healthy
+        }
+    }
+}
+
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Finding {
@@ -126,15 +139,9 @@ impl Judgement {
         self.observed.push(observation);
     }
 
-    /// A finding is one whatever else could not be told.
+    /// In one word.
     pub fn outcome(&self) -> Outcome {
-        if !self.findings.is_empty() {
-            Outcome::Finding
-        } else if !self.unclear.is_empty() {
-            Outcome::Inconclusive
-        } else {
-            Outcome::Healthy
-        }
+        Outcome::of(&self.findings, &self.unclear)
     }
 }
 

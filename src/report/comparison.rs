@@ -1,7 +1,5 @@
 //! The answer of `size storm`: one struct, as JSON, as Markdown with plots, on a terminal.
 
-use std::fmt::Write as _;
-
 use serde::Serialize;
 
 use super::chart::{Chart, ChartError};
@@ -72,17 +70,6 @@ impl Report {
         }
     }
 
-    /// `storm.json`
-    ///
-    /// # Errors
-    ///
-    /// A number that JSON has no word for.
-    pub fn json(&self) -> Result<String, serde_json::Error> {
-        let mut json = serde_json::to_string_pretty(self)?;
-        json.push('\n');
-        Ok(json)
-    }
-
     /// The plots that [`Self::markdown`] shows.
     ///
     /// # Errors
@@ -106,12 +93,7 @@ impl Report {
 
     /// For a terminal of this many columns.
     pub fn text(&self, columns: u16) -> String {
-        let mut text = String::new();
-        for section in self.sections() {
-            terminal::render_section(&section, columns, &mut text);
-        }
-        let _ = writeln!(text, "\x1b[1m{}\x1b[0m", self.headline());
-        text
+        terminal::render_answer(&self.sections(), &self.headline(), columns)
     }
 
     /// One line.
@@ -357,7 +339,7 @@ mod tests {
 
     #[test]
     fn everything_that_is_said_is_json() {
-        let json = Report::new(&comparison(), &runs()).json().expect("JSON");
+        let json = serde_json::to_string(&Report::new(&comparison(), &runs())).expect("JSON");
         let value: serde_json::Value = serde_json::from_str(&json).expect("JSON");
         assert_eq!(value["schema"], "wavesoak.size-storm/1");
         assert_eq!(value["variants"][1]["figures"][1]["median"], 5.0);

@@ -212,17 +212,6 @@ impl Report {
         }
     }
 
-    /// `lb-timeout.json`
-    ///
-    /// # Errors
-    ///
-    /// A number that JSON has no word for.
-    pub fn json(&self) -> Result<String, serde_json::Error> {
-        let mut json = serde_json::to_string_pretty(self)?;
-        json.push('\n');
-        Ok(json)
-    }
-
     /// `lb-timeout.md`
     pub fn markdown(&self) -> String {
         let mut text = format!("# {}\n", self.headline());

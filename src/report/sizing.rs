@@ -4,7 +4,6 @@ mod remarks;
 mod savings;
 mod sections;
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -223,17 +222,6 @@ impl Report {
         self.proofs.iter().any(|proof| proof.says == Says::Contradicted || open(proof))
     }
 
-    /// `answer.json`
-    ///
-    /// # Errors
-    ///
-    /// A number that JSON has no word for.
-    pub fn json(&self) -> Result<String, serde_json::Error> {
-        let mut json = serde_json::to_string_pretty(self)?;
-        json.push('\n');
-        Ok(json)
-    }
-
     /// The plots that [`Self::markdown`] shows.
     ///
     /// # Errors
@@ -261,12 +249,7 @@ impl Report {
 
     /// For a terminal of this many columns.
     pub fn text(&self, columns: u16) -> String {
-        let mut text = String::new();
-        for section in self.sections() {
-            terminal::render_section(&section, columns, &mut text);
-        }
-        let _ = writeln!(text, "\x1b[1m{}\x1b[0m", self.headline());
-        text
+        terminal::render_answer(&self.sections(), &self.headline(), columns)
     }
 
     /// One line.
@@ -527,7 +510,7 @@ mod tests {
         for report in
             [report(&sizing, 3, shown), report(&sizing, 5, broken), report(&sizing, 1, |_| Shown::default())]
         {
-            values.push(serde_json::from_str(&report.json().expect("JSON")).expect("JSON"));
+            values.push(serde_json::to_value(&report).expect("JSON"));
         }
         for value in &values {
             let errors: Vec<String> = validator

@@ -33,6 +33,16 @@ pub fn render(summary: &Summary, directory: &Path, columns: u16) -> String {
     text
 }
 
+/// Sections, and what they come to.
+pub(super) fn render_answer(sections: &[Section], headline: &str, columns: u16) -> String {
+    let mut text = String::new();
+    for section in sections {
+        render_section(section, columns, &mut text);
+    }
+    let _ = writeln!(text, "{BOLD}{headline}{PLAIN}");
+    text
+}
+
 /// One section, and a blank line.
 pub(super) fn render_section(section: &Section, columns: u16, text: &mut String) {
     let _ = writeln!(text, "{BOLD}{}{PLAIN}", section.title);

@@ -113,15 +113,9 @@ pub enum PollState {
 }
 
 impl Judged {
-    /// Findings outweigh what could not be told.
+    /// In one word.
     pub fn outcome(&self) -> Outcome {
-        if !self.findings.is_empty() {
-            Outcome::Finding
-        } else if !self.unclear.is_empty() {
-            Outcome::Inconclusive
-        } else {
-            Outcome::Healthy
-        }
+        Outcome::of(&self.findings, &self.unclear)
     }
 }
 
