@@ -3,10 +3,10 @@
 use clap::Args;
 
 use super::changes::Changes;
+use super::consent::Confirmed;
 use super::exit::{Exit, Failure};
+use super::output;
 use super::progress::Progress;
-use super::{output, rails};
-use crate::report::run::RunError;
 use crate::worker::coordinator;
 
 /// Put away the rooms that runs have made on a deployment.
@@ -22,9 +22,8 @@ pub(super) struct CleanupArgs {
     profile: String,
     #[command(flatten)]
     changes: Changes,
-    /// Confirm that this exact host, which is not this machine, may be loaded
-    #[arg(long, value_name = "HOST")]
-    confirm_target: Option<String>,
+    #[command(flatten)]
+    confirmed: Confirmed,
     /// Only rooms whose names begin with this: "wavesoak 3f2a77c1" are those of one run
     #[arg(long, value_name = "TEXT", default_value = "")]
     prefix: String,
@@ -43,27 +42,16 @@ Exit codes: 0 nothing is left · 2 it could not begin · 3 the target kept some 
 /// Puts rooms away, and says what became of them on stdout.
 pub(super) fn run(args: &CleanupArgs) -> Result<Exit, Failure> {
     let mut profile = args.changes.load(&args.profile)?;
-    let cleared = rails::check(&mut profile, args.confirm_target.as_deref()).map_err(Failure::usage)?;
-    for note in &cleared.notes {
-        output::warning(note);
-    }
+    args.confirmed.clear(&mut profile)?;
     if args.dry_run {
-        let lines = coordinator::remembered(&profile, &args.prefix).map_err(failure)?;
+        let lines = coordinator::remembered(&profile, &args.prefix)?;
         output::data(&format!("{}\n", lines.join("\n")))?;
         return Ok(Exit::Passed);
     }
     let mut progress = Progress::new();
     let put_away = coordinator::cleanup(&profile, &args.prefix, &mut progress);
     progress.finish();
-    let put_away = put_away.map_err(failure)?;
+    let put_away = put_away?;
     output::data(&format!("{}\n", put_away.told().join("\n")))?;
     Ok(if put_away.is_complete() { Exit::Passed } else { Exit::Failed })
-}
-
-fn failure(error: RunError) -> Failure {
-    match error {
-        RunError::Preflight(source) => Failure::usage(source),
-        RunError::Internal(source) => Failure::internal(source),
-        RunError::Interrupted => Failure::interrupted(),
-    }
 }

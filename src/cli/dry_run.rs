@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::cost::{Cost, Count};
 use super::exit::{Exit, Failure};
-use super::output;
 use super::run::Format;
+use super::{output, own};
 use crate::driver::preflight::{Holding, Machine, hold};
 use crate::profile::{BalancerMode, Fault, FaultKind, Profile};
 use crate::report::RunInfo;
@@ -78,11 +78,7 @@ pub(super) fn print(profile: &Profile, format: Format) -> Result<Exit, Failure> 
     let answer = Answer::of(profile);
     match format {
         Format::Text => output::data(&text(&answer))?,
-        Format::Json => {
-            let mut json = serde_json::to_string_pretty(&answer).map_err(Failure::internal)?;
-            json.push('\n');
-            output::data(&json)?;
-        }
+        Format::Json => output::data(&own::json(&answer)?)?,
     }
     Ok(if answer.machine.refused.is_some() { Exit::Usage } else { Exit::Passed })
 }

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
 
+use crate::report::run::RunError;
 use crate::verdict::Outcome;
 
 /// How a command ended.
@@ -78,6 +79,17 @@ impl Failure {
     /// The code to end with.
     pub(super) fn exit(&self) -> Exit {
         self.exit
+    }
+}
+
+/// What a person can put right is no error of ours.
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Preflight(source) => Self::usage(source),
+            RunError::Internal(source) => Self::internal(source),
+            RunError::Interrupted => Self::interrupted(),
+        }
     }
 }
 

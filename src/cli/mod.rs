@@ -2,10 +2,12 @@
 
 mod changes;
 mod cleanup;
+mod consent;
 mod cost;
 mod dry_run;
 mod exit;
 mod output;
+mod own;
 mod probe;
 mod profile;
 mod progress;

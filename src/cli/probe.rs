@@ -7,9 +7,9 @@ use clap::builder::PossibleValuesParser;
 use thiserror::Error;
 
 use super::exit::{Exit, Failure};
-use super::output;
 use super::run::Format;
 use super::way::{Way, failure};
+use super::{output, own};
 use crate::probe::{Check, Outcome, ProbeOptions, Report, probe};
 use crate::profile::quantity::{QuantityError, Written as _};
 
@@ -88,10 +88,6 @@ fn names() -> PossibleValuesParser {
 fn print(report: &Report, format: Format) -> Result<(), Failure> {
     match format {
         Format::Text => output::data(&report.text()),
-        Format::Json => {
-            let mut json = serde_json::to_string_pretty(report).map_err(Failure::internal)?;
-            json.push('\n');
-            output::data(&json)
-        }
+        Format::Json => output::data(&own::json(report)?),
     }
 }

@@ -7,11 +7,12 @@ use clap::{Args, ValueEnum};
 use thiserror::Error;
 
 use super::changes::Changes;
+use super::consent::Consent;
 use super::exit::{Exit, Failure};
 use super::progress::Progress;
-use super::{dry_run, output, rails};
+use super::{dry_run, output, own};
 use crate::profile::Profile;
-use crate::report::run::{HookOptions, RunError, RunOptions, RunOutcome};
+use crate::report::run::{RunOptions, RunOutcome};
 use crate::report::terminal;
 use crate::worker::coordinator;
 
@@ -27,15 +28,8 @@ pub(super) struct RunArgs {
     profile: String,
     #[command(flatten)]
     changes: Changes,
-    /// Confirm that this exact host, which is not this machine, may be loaded
-    #[arg(long, value_name = "HOST")]
-    confirm_target: Option<String>,
-    /// Run although other people are connected to the target
-    #[arg(long)]
-    shared: bool,
-    /// Run the commands of the profile (faults of kind exec), and what takes them back
-    #[arg(long)]
-    allow_exec: bool,
+    #[command(flatten)]
+    consent: Consent,
     /// Put the rooms away at the end that the run made (or used again) on a deployment
     #[arg(long)]
     cleanup: bool,
@@ -62,22 +56,13 @@ pub(super) enum Format {
 
 /// Completes "failed to …".
 #[derive(Debug, Error)]
-enum OwnError {
-    #[error("find the binary that the embedded target is started from")]
-    Exe(#[source] std::io::Error),
-    #[error("balance the books of this run: {0}")]
-    Books(String),
-    #[error("render the summary as JSON")]
-    Json(#[from] serde_json::Error),
-}
+#[error("balance the books of this run: {0}")]
+struct Unbalanced(String);
 
 /// Runs, or says what it would cost.
 pub(super) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let mut profile = args.changes.load(&args.profile)?;
-    let cleared = rails::check(&mut profile, args.confirm_target.as_deref()).map_err(Failure::usage)?;
-    for note in &cleared.notes {
-        output::warning(note);
-    }
+    args.consent.clear(&mut profile)?;
     if args.dry_run {
         return dry_run::print(&profile, args.format);
     }
@@ -90,29 +75,24 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, Failure> {
                 format!("{} ({} against {})", imbalance.equation, imbalance.left, imbalance.right)
             })
             .collect();
-        return Err(Failure::internal(OwnError::Books(equations.join("; "))));
+        return Err(Failure::internal(Unbalanced(equations.join("; "))));
     }
     Ok(if outcome.interrupted { Exit::Interrupted } else { outcome.summary.verdict.into() })
 }
 
 fn drive(profile: Profile, args: &RunArgs) -> Result<RunOutcome, Failure> {
-    let exe = std::env::current_exe().map_err(|error| Failure::internal(OwnError::Exe(error)))?;
     let options = RunOptions {
         out: args.out.clone(),
-        shared: args.shared,
-        exe,
-        hooks: HookOptions { allowed: args.allow_exec, journals: coordinator::journals() },
+        shared: args.consent.shared,
+        exe: own::exe()?,
+        hooks: args.consent.hooks(),
         cleanup: args.cleanup,
         profile_toml: profile.to_toml(),
     };
     let mut progress = Progress::new();
     let outcome = coordinator::run(Arc::new(profile), &options, &mut progress);
     progress.finish();
-    outcome.map_err(|error| match error {
-        RunError::Preflight(source) => Failure::usage(source),
-        RunError::Internal(source) => Failure::internal(source),
-        RunError::Interrupted => Failure::interrupted(),
-    })
+    outcome.map_err(Failure::from)
 }
 
 fn print(outcome: &RunOutcome, format: Format) -> Result<(), Failure> {
@@ -121,9 +101,7 @@ fn print(outcome: &RunOutcome, format: Format) -> Result<(), Failure> {
             output::data(&terminal::render(&outcome.summary, &outcome.directory, output::columns()))
         }
         Format::Json => {
-            let mut json = serde_json::to_string_pretty(&outcome.summary)
-                .map_err(|error| Failure::internal(OwnError::Json(error)))?;
-            json.push('\n');
+            let json = own::json(&outcome.summary)?;
             output::talk(outcome.directory.display());
             output::data(&json)
         }

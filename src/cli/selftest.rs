@@ -1,19 +1,17 @@
 //! `wavesoak selftest`
 
-#![expect(clippy::disallowed_methods, reason = "the matrix is written into files")]
+#![expect(clippy::disallowed_methods, reason = "it says how long it took")]
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use comfy_table::{Attribute, CellAlignment, Color, ContentArrangement, LineStyle, Table, TableStyle};
-use thiserror::Error;
 
 use super::exit::{Exit, Failure};
 use super::output;
+use super::own::{self, OwnError, make, write};
 use super::run::Format;
 use crate::report::run::RunError;
 use crate::selftest::sockets::{Play, Played, play};
@@ -60,19 +58,6 @@ Exit codes:
     4  rows are not exact, and in each of them the harness itself was the bottleneck of the run
   130  interrupted";
 
-/// Completes "failed to …".
-#[derive(Debug, Error)]
-enum SelftestError {
-    #[error("find the binary that the embedded target is started from")]
-    Exe(#[source] io::Error),
-    #[error("create `{path}`", path = .path.display())]
-    Create { path: PathBuf, source: io::Error },
-    #[error("write `{path}`", path = .path.display())]
-    Write { path: PathBuf, source: io::Error },
-    #[error("render the matrix as JSON")]
-    Json(#[from] serde_json::Error),
-}
-
 /// Plays the rows and prints what came of them.
 pub(super) fn run(args: &SelftestArgs) -> Result<Exit, Failure> {
     if args.list {
@@ -80,25 +65,21 @@ pub(super) fn run(args: &SelftestArgs) -> Result<Exit, Failure> {
         return Ok(Exit::Passed);
     }
     let chosen = chosen(&args.rows);
-    let exe = std::env::current_exe().map_err(|error| Failure::internal(SelftestError::Exe(error)))?;
+    let exe = own::exe()?;
     let whole = args.rows.is_empty();
     if whole {
         make(&args.out).map_err(Failure::usage)?;
     }
     let scratch = tempfile::tempdir()
-        .map_err(|source| Failure::usage(SelftestError::Create { path: std::env::temp_dir(), source }))?;
+        .map_err(|source| Failure::usage(OwnError::Create { path: std::env::temp_dir(), source }))?;
     let out = args.keep.clone().unwrap_or_else(|| scratch.path().to_owned());
     make(&out).map_err(Failure::usage)?;
 
     let begun = Instant::now();
     let how = Play { exe, out, jobs: args.jobs.into() };
-    let lines = played(&chosen, &how).map_err(|error| match error {
-        RunError::Preflight(source) => Failure::usage(source),
-        RunError::Internal(source) => Failure::internal(source),
-        RunError::Interrupted => Failure::interrupted(),
-    })?;
+    let lines = played(&chosen, &how)?;
     let matrix = Matrix::new(lines);
-    let json = json(&matrix).map_err(Failure::internal)?;
+    let json = own::json(&matrix)?;
     if whole {
         write(&args.out.join("detection-matrix.json"), &json).map_err(Failure::usage)?;
         write(&args.out.join("detection-matrix.md"), &matrix.markdown()).map_err(Failure::usage)?;
@@ -145,12 +126,6 @@ fn list() -> String {
     rows().iter().map(|row| format!("{:width$}  {}\n", row.name, row.defect)).collect()
 }
 
-fn json(matrix: &Matrix) -> Result<String, SelftestError> {
-    let mut json = serde_json::to_string_pretty(matrix)?;
-    json.push('\n');
-    Ok(json)
-}
-
 fn text(matrix: &Matrix) -> String {
     const RULED: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
     let mut table = Table::new();
@@ -178,15 +153,4 @@ fn text(matrix: &Matrix) -> String {
     }
     let colour = if matrix.exact { "\x1b[32m" } else { "\x1b[31m" };
     format!("{table}\n\x1b[1m{colour}{}\x1b[0m\n", matrix.headline())
-}
-
-fn make(path: &Path) -> Result<(), SelftestError> {
-    fs::create_dir_all(path).map_err(|source| SelftestError::Create { path: path.to_owned(), source })
-}
-
-/// Beside its place and then renamed, so that a file is never half of one.
-fn write(path: &Path, text: &str) -> Result<(), SelftestError> {
-    let beside = path.with_extension("tmp");
-    let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, path));
-    written.map_err(|source| SelftestError::Write { path: path.to_owned(), source })
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::changes::Changes;
+use super::consent::Confirmed;
 use super::exit::Failure;
-use super::{output, rails};
 use crate::driver::identities::Identities;
 use crate::probe::{ProbeError, profile_for};
 use crate::profile::{AuthMode, Profile};
@@ -32,9 +32,8 @@ pub(super) struct Way {
     /// Connect to ADDRESS for HOST:PORT, as curl has it (may be repeated; instead of target.resolve)
     #[arg(long, value_name = "HOST:PORT:ADDRESS")]
     resolve: Vec<String>,
-    /// Confirm that this exact host, which is not this machine, may be visited
-    #[arg(long, value_name = "HOST")]
-    confirm_target: Option<String>,
+    #[command(flatten)]
+    confirmed: Confirmed,
 }
 
 /// Without `--profile`: all defaults.
@@ -45,8 +44,7 @@ impl Way {
     pub(super) fn clear(&self, url: &str, change: impl FnOnce(&mut Profile)) -> Result<Profile, Failure> {
         let mut profile = profile_for(self.load(url)?).map_err(failure)?;
         change(&mut profile);
-        let cleared = rails::check(&mut profile, self.confirm_target.as_deref()).map_err(Failure::usage)?;
-        cleared.notes.iter().for_each(output::warning);
+        self.confirmed.clear(&mut profile)?;
         Ok(profile)
     }
 

@@ -10,9 +10,9 @@ use std::time::Duration;
 use clap::Args;
 use url::Url;
 
-use super::SizeError;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
+use crate::cli::own::{self, OwnError};
 use crate::cli::run::Format;
 use crate::cli::way::{Way, failure};
 use crate::probe::Outcome;
@@ -90,7 +90,7 @@ pub(super) fn run(args: &LbTimeoutArgs) -> Result<Exit, Failure> {
         }
     };
     let report = Report::new(&measured, &setup, &client, args.factor);
-    let json = report.json().map_err(|error| Failure::internal(SizeError::Json(error)))?;
+    let json = own::json(&report)?;
     place.write("lb-timeout.json", &json).map_err(Failure::internal)?;
     place.write("lb-timeout.md", &report.markdown()).map_err(Failure::internal)?;
     match args.format {
@@ -113,9 +113,8 @@ struct Place {
 
 impl Place {
     /// `size-lb-timeout-<host>-<UTC>`; a second one in the same second gets `-2` behind it.
-    fn create(out: &Path, target: &str) -> Result<Self, SizeError> {
-        let create = |path: &Path, source| SizeError::Create { path: path.to_owned(), source };
-        fs::create_dir_all(out).map_err(|source| create(out, source))?;
+    fn create(out: &Path, target: &str) -> Result<Self, OwnError> {
+        own::make(out)?;
         let host = Url::parse(target).ok().and_then(|url| url.host_str().map(str::to_owned));
         let host = host
             .unwrap_or_default()
@@ -129,7 +128,7 @@ impl Place {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     path = out.join(format!("{name}-{count}"));
                 }
-                Err(source) => return Err(create(&path, source)),
+                Err(source) => return Err(OwnError::Create { path, source }),
             }
         }
         let place = Self { path };
@@ -138,9 +137,8 @@ impl Place {
         Ok(place)
     }
 
-    fn write(&self, name: &str, text: &str) -> Result<(), SizeError> {
-        let path = self.path.join(name);
-        fs::write(&path, text).map_err(|source| SizeError::Write { path, source })
+    fn write(&self, name: &str, text: &str) -> Result<(), OwnError> {
+        own::write(&self.path.join(name), text)
     }
 
     /// There is no answer: nothing is left of it. What cannot be removed is empty.

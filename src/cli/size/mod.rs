@@ -1,6 +1,6 @@
 //! `wavesoak size`: each of its questions in a file of its own.
 
-#![expect(clippy::disallowed_methods, reason = "the answer is written into files")]
+#![expect(clippy::disallowed_methods, reason = "a directory is named after its moment")]
 
 mod lb_timeout;
 mod pods;
@@ -8,15 +8,13 @@ mod storm;
 mod watch;
 mod ways;
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Subcommand;
-use thiserror::Error;
 
 use super::exit::{Exit, Failure};
+use super::own;
 use crate::profile::quantity::Written as _;
 use crate::report::run::RunError;
 use crate::sizing::kept::KeptError;
@@ -28,19 +26,6 @@ pub(super) enum SizeCommand {
     LbTimeout(Box<lb_timeout::LbTimeoutArgs>),
     Pods(Box<pods::PodsArgs>),
     Storm(Box<storm::StormArgs>),
-}
-
-/// Completes "failed to …".
-#[derive(Debug, Error)]
-enum SizeError {
-    #[error("find the binary that the embedded target is started from")]
-    Exe(#[source] io::Error),
-    #[error("create `{path}`", path = .path.display())]
-    Create { path: PathBuf, source: io::Error },
-    #[error("write `{path}`", path = .path.display())]
-    Write { path: PathBuf, source: io::Error },
-    #[error("render the answer as JSON")]
-    Json(#[from] serde_json::Error),
 }
 
 /// Plays what is asked for and prints the answer.
@@ -59,29 +44,21 @@ fn failure(error: PlayError) -> Failure {
         PlayError::Kept(error @ (KeptError::AnotherPlan { .. } | KeptError::NoStep { .. })) => {
             Failure::usage(error)
         }
-        PlayError::Run(RunError::Preflight(source)) => Failure::usage(source),
+        PlayError::Run(error @ RunError::Preflight(_)) => error.into(),
         error => Failure::internal(error),
     }
-}
-
-/// The binary that embedded targets are made of.
-fn exe() -> Result<PathBuf, Failure> {
-    std::env::current_exe().map_err(|error| Failure::internal(SizeError::Exe(error)))
 }
 
 /// Where the answer and its runs are kept: that of an earlier one, or a new directory in `out`.
 fn directory(resume: Option<&PathBuf>, out: &Path, name: &str) -> Result<PathBuf, Failure> {
     let new = || out.join(format!("size-{name}-{:.0}", jiff::Timestamp::now()).replace(':', ""));
     let path = resume.cloned().unwrap_or_else(new);
-    match fs::create_dir_all(&path) {
-        Ok(()) => Ok(path),
-        Err(source) => Err(Failure::usage(SizeError::Create { path, source })),
-    }
+    own::make(&path).map_err(Failure::usage)?;
+    Ok(path)
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    fs::write(path, text)
-        .map_err(|source| Failure::internal(SizeError::Write { path: path.to_owned(), source }))
+    own::write(path, text).map_err(Failure::internal)
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -8,13 +8,13 @@ use thiserror::Error;
 
 use super::watch::Watch;
 use super::ways::WaysArgs;
-use super::{SizeError, directory, duration, exe, failure, write};
+use super::{directory, duration, failure, write};
 use crate::cli::changes::Changes;
+use crate::cli::consent::Consent;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::run::Format;
-use crate::cli::{output, rails};
+use crate::cli::{output, own, rails};
 use crate::profile::quantity::{Rate, Share, Written as _};
-use crate::report::run::HookOptions;
 use crate::report::sizing::Report;
 use crate::seed::Seed;
 use crate::sizing::pods::Sizing;
@@ -22,7 +22,6 @@ use crate::sizing::prove::Shown;
 use crate::sizing::run::PlayError;
 use crate::sizing::step::Terms;
 use crate::sizing::{Answer, Goal, Model, Resource};
-use crate::worker::coordinator;
 
 /// How many pods a load needs, and how many so that some may die.
 ///
@@ -73,15 +72,8 @@ pub(in crate::cli) struct PodsArgs {
     no_proof: bool,
     #[command(flatten)]
     ways: WaysArgs,
-    /// Run the commands of [sizing], which scale a deployment, and what takes them back
-    #[arg(long)]
-    allow_exec: bool,
-    /// Confirm that this exact host, which is not this machine, may be loaded
-    #[arg(long, value_name = "HOST")]
-    confirm_target: Option<String>,
-    /// Load a deployment although other people are connected to it
-    #[arg(long)]
-    shared: bool,
+    #[command(flatten)]
+    consent: Consent,
     /// Directory that the sizing's own directory is made in
     #[arg(long, value_name = "DIR", default_value = "reports")]
     out: PathBuf,
@@ -146,7 +138,7 @@ pub(super) fn run(args: &PodsArgs) -> Result<Exit, Failure> {
     watch.finish();
     let shown = shown.map_err(failure)?;
     let report = Report::new(&sizing, &evidence, &models, &answer, args.lose, args.recover_within, &shown);
-    let json = report.json().map_err(|error| Failure::internal(SizeError::Json(error)))?;
+    let json = own::json(&report)?;
     write(&sizing.out.join("answer.json"), &json)?;
     let plots = report.plots().map_err(Failure::internal)?;
     for chart in plots.all() {
@@ -192,20 +184,17 @@ fn show(
 
 fn sizing(args: &PodsArgs) -> Result<Sizing, Failure> {
     let mut profile = args.changes.load(&args.profile)?;
-    let cleared = rails::check(&mut profile, args.confirm_target.as_deref()).map_err(Failure::usage)?;
-    for note in &cleared.notes {
-        output::warning(note);
-    }
+    args.consent.clear(&mut profile)?;
     let limits = (!rails::stays_on_this_machine(&profile)).then(|| profile.limits.clone());
     if let Some(url) = &profile.target.url {
         if profile.sizing.scale.is_empty() {
             return Err(Failure::usage(PodsError::Deployment(url.clone())));
         }
-        if !args.allow_exec {
+        if !args.consent.allow_exec {
             return Err(Failure::usage(PodsError::NotAllowed));
         }
     }
-    let exe = exe()?;
+    let exe = own::exe()?;
     let out = directory(args.resume.as_ref(), &args.out, &profile.name)?;
     let within = args.recover_within;
     let goal = Goal::of(&profile, args.goal, within);
@@ -224,8 +213,7 @@ fn sizing(args: &PodsArgs) -> Result<Sizing, Failure> {
     let terms = Terms { window, window_most, resolution, ramp };
     let wanted = |resource: &Resource| args.only.is_empty() || args.only.contains(resource);
     let resources = Resource::ALL.into_iter().filter(wanted).collect();
-    let hooks = HookOptions { allowed: args.allow_exec, journals: coordinator::journals() };
-    let shared = args.shared;
+    let (hooks, shared) = (args.consent.hooks(), args.consent.shared);
     Ok(Sizing { profile, goal, pods, resources, terms, out, exe, hooks, shared, limits })
 }
 

@@ -5,18 +5,17 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::super::changes::Changes;
+use super::super::consent::Consent;
 use super::super::exit::{Exit, Failure};
 use super::super::run::Format;
-use super::super::{output, rails};
+use super::super::{output, own};
 use super::watch::Watch;
 use super::ways::WaysArgs;
-use super::{SizeError, directory, exe, failure, write};
+use super::{directory, failure, write};
 use crate::profile::quantity::{Share, Written as _};
 use crate::report::comparison::Report;
-use crate::report::run::HookOptions;
 use crate::sizing::storm::play::Comparison;
 use crate::sizing::storm::{Maker, Variant};
-use crate::worker::coordinator;
 
 /// What spreading a reconnect storm saves, and what it costs.
 ///
@@ -44,15 +43,8 @@ pub(in crate::cli) struct StormArgs {
     /// Clients that lose their streams, against a deployment and where the profile has no storm of its own
     #[arg(long, value_name = "SHARE", default_value = "33%", value_parser = share)]
     share: Share,
-    /// Confirm that this exact host, which is not this machine, may be loaded
-    #[arg(long, value_name = "HOST")]
-    confirm_target: Option<String>,
-    /// Run although other people are connected to the target
-    #[arg(long)]
-    shared: bool,
-    /// Run the commands of the profile (faults of kind exec), and what takes them back
-    #[arg(long)]
-    allow_exec: bool,
+    #[command(flatten)]
+    consent: Consent,
     /// Directory that the comparison's own directory is made in
     #[arg(long, value_name = "DIR", default_value = "reports")]
     out: PathBuf,
@@ -93,7 +85,7 @@ pub(super) fn run(args: &StormArgs) -> Result<Exit, Failure> {
     watch.finish();
     let played = played.map_err(failure)?;
     let report = Report::new(&comparison, &played);
-    let json = report.json().map_err(|error| Failure::internal(SizeError::Json(error)))?;
+    let json = own::json(&report)?;
     let charts = report.charts().map_err(Failure::internal)?;
     write(&comparison.out.join("storm.json"), &json)?;
     for chart in &charts {
@@ -110,11 +102,8 @@ pub(super) fn run(args: &StormArgs) -> Result<Exit, Failure> {
 fn comparison(args: &StormArgs) -> Result<Comparison, Failure> {
     let profile = args.changes.load(&args.profile)?;
     let mut maker = Maker::of(&profile, args.share).map_err(Failure::usage)?;
-    let cleared = rails::check(&mut maker.profile, args.confirm_target.as_deref()).map_err(Failure::usage)?;
-    for note in &cleared.notes {
-        output::warning(note);
-    }
-    let exe = exe()?;
+    args.consent.clear(&mut maker.profile)?;
+    let exe = own::exe()?;
     let out = directory(args.resume.as_ref(), &args.out, &format!("storm-{}", profile.name))?;
     let wanted = |variant: &Variant| args.only.is_empty() || args.only.contains(variant);
     Ok(Comparison {
@@ -123,8 +112,8 @@ fn comparison(args: &StormArgs) -> Result<Comparison, Failure> {
         maker,
         out,
         exe,
-        shared: args.shared,
-        hooks: HookOptions { allowed: args.allow_exec, journals: coordinator::journals() },
+        shared: args.consent.shared,
+        hooks: args.consent.hooks(),
     })
 }
 
