@@ -24,7 +24,7 @@ pub(super) struct Consent {
     /// Load a deployment although other people are connected to it
     #[arg(long)]
     pub(super) shared: bool,
-    /// Run the commands of the profile (faults of kind exec, [sizing]), and what takes them back
+    /// Run the commands of the profile (faults of kind exec, those of sizing), and what takes them back
     #[arg(long)]
     pub(super) allow_exec: bool,
 }
